@@ -1,0 +1,59 @@
+# make demo    see it work, on a machine with nothing but make and git
+# make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
+
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
+export LC_ALL := C.UTF-8
+
+.NOTPARALLEL:
+.PHONY: help demo test lint types docs build sanity unit integration packages venv tests-venv link clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: venv link
+	demo/run
+
+test: packages lint types docs build sanity
+	pytest --cov --cov-fail-under=90
+
+lint: packages tests-venv link
+	ruff check
+	ruff format --check
+	git ls-files -co --exclude-standard .ci demo tests/tools | xargs grep -l '^#!.*bash' | xargs shellcheck
+	ansible-lint
+	antsibull-changelog lint
+
+types: tests-venv link
+	mypy
+
+docs: tests-venv link # antsibull-docs leaves a log in HOME
+	HOME=$(CURDIR)/.build antsibull-docs lint-collection-docs --plugin-docs .
+
+build: tests-venv
+	tests/tools/build
+
+sanity: tests-venv
+	tests/tools/sanity
+
+unit: tests-venv
+	pytest tests/unit
+
+integration: packages tests-venv
+	pytest tests/integration
+
+packages:
+	@tests/tools/packages
+
+venv:
+	@tests/tools/venv requirements.txt
+
+tests-venv:
+	@tests/tools/venv tests/requirements.txt
+
+link:
+	@tests/tools/link
+
+clean:
+	rm -rf .build .venv

@@ -1,0 +1,14 @@
+"""Makes the checkout importable as ansible_collections.vya.backupdb, and its playbooks find it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COLLECTIONS = ROOT / ".build" / "collections"
+
+subprocess.run([ROOT / "tests" / "tools" / "link"], check=True)
+sys.path.insert(0, str(COLLECTIONS))
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(COLLECTIONS)
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".build" / "hypothesis"))
