@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One exception tree. Every error has a stable ``code``, listed with cause and cure in docs/error-codes.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BackupdbError(Exception):
+    """Base of all errors: one sentence for people, one stable code for programs.
+
+    The sentence says what is wrong, where, and what to do; it never holds a secret.
+    """
+
+    code = "internal_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.result: dict[str, Any] = {}
+        """What was done before the error, for the module to return along with it."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class InvalidConfigError(BackupdbError):
+    """A value of an option, of an instance or of the configuration file is wrong."""
+
+    code = "invalid_config"
+
+
+class NotFoundError(BackupdbError):
+    """An instance, database, table, pattern or backup set that was asked for does not exist."""
+
+    code = "not_found"
+
+
+class AmbiguousError(BackupdbError):
+    """More than one backup set answers to what was asked for."""
+
+    code = "ambiguous"
+
+
+class ConnectionFailedError(BackupdbError):
+    """The server cannot be reached."""
+
+    code = "connection_failed"
+
+
+class AuthenticationFailedError(BackupdbError):
+    """The server refused the user name or the password."""
+
+    code = "authentication_failed"
+
+
+class PermissionDeniedError(BackupdbError):
+    """The account lacks a privilege, or this process may not read or write a file."""
+
+    code = "permission_denied"
+
+
+class QueryFailedError(BackupdbError):
+    """The server refused a statement."""
+
+    code = "query_failed"
+
+
+class ToolMissingError(BackupdbError):
+    """No client tool of the right flavour and version is installed."""
+
+    code = "tool_missing"
+
+
+class ToolFailedError(BackupdbError):
+    """A client tool ended with an error; the sentence carries its own words."""
+
+    code = "tool_failed"
+
+
+class DatabaseCorruptError(BackupdbError):
+    """The database itself is damaged."""
+
+    code = "database_corrupt"
+
+
+class DatabaseBusyError(BackupdbError):
+    """The database stayed locked by somebody else for longer than we wait."""
+
+    code = "database_busy"
+
+
+class SchemaChangedError(BackupdbError):
+    """Tables were altered while they were being dumped."""
+
+    code = "schema_changed"
+
+
+class TargetExistsError(BackupdbError):
+    """The target of a restore exists and ``existing`` is ``fail``."""
+
+    code = "target_exists"
+
+
+class TargetUnfitError(BackupdbError):
+    """The target server lacks what the backup needs: roles, packet size, collation, version."""
+
+    code = "target_unfit"
+
+
+class RowCountMismatchError(BackupdbError):
+    """A restored table does not hold the rows that the backup recorded."""
+
+    code = "row_count_mismatch"
+
+
+class RepositoryError(BackupdbError):
+    """The repository cannot be used as it is."""
+
+    code = "repository_unusable"
+
+
+class NoSpaceError(BackupdbError):
+    """The file system is full, or has too little room for what is to be written."""
+
+    code = "no_space"
+
+
+class LockedError(BackupdbError):
+    """Another run holds the lock of the database."""
+
+    code = "locked"
+
+
+class ManifestInvalidError(BackupdbError):
+    """A manifest cannot be read, or was changed after it was written."""
+
+    code = "manifest_invalid"
+
+
+class ChecksumMismatchError(BackupdbError):
+    """The stored bytes of a part are missing, cut off or altered."""
+
+    code = "checksum_mismatch"
+
+
+class SealBrokenError(BackupdbError):
+    """A sealed part does not open: altered, reordered, truncated, or from another set."""
+
+    code = "seal_broken"
+
+
+class KeyMissingError(BackupdbError):
+    """No key of the keyring opens the set, or there is no keyring."""
+
+    code = "key_missing"
+
+
+def unexpected(error: BaseException) -> BackupdbError:
+    """An error that nobody foresaw, told by its kind and place only: its text might hold a secret."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else ""
+    return BackupdbError(f"This is a bug in vya.backupdb: {type(error).__name__}{place}. Please report it.")

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bounded byte streams: a pipeline is a chain of generators, each holding no more than a chunk or two."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import BinaryIO
+
+from .errors import ChecksumMismatchError, InvalidConfigError
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import zstandard
+
+CHUNK_BYTES = 1 << 20
+GZIP_WINDOW_BITS = 31
+"""zlib's deflateInit2: a 32 KiB window (15) plus 16 for the gzip wrapper."""
+
+SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+LEVELS = {"zstd": range(1, 20), "gzip": range(1, 10), "none": range(0, 1)}
+DEFAULT_LEVELS = {"zstd": 1, "gzip": 6, "none": 0}
+
+
+def check_compression(method: str, level: int | None) -> int:
+    """Returns the level to use; raises InvalidConfigError for an unknown method or a level that it does not have."""
+    if method not in LEVELS:
+        raise InvalidConfigError(f"compression: {method!r} is not one of {', '.join(LEVELS)}.")
+    if level is None:
+        return DEFAULT_LEVELS[method]
+    if level not in LEVELS[method]:
+        levels = LEVELS[method]
+        raise InvalidConfigError(
+            f"compression_level: {level} is not between {levels.start} and {levels.stop - 1} for {method}."
+        )
+    return level
+
+
+def read_chunks(stream: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """The stream's bytes in chunks of at most ``size``."""
+    while chunk := stream.read(size):
+        yield chunk
+
+
+class ChunkReader(io.RawIOBase):
+    """A readable stream over chunks of bytes; wrap it in io.BufferedReader for exact reads."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def as_stream(chunks: Iterable[bytes]) -> BinaryIO:
+    """A readable binary stream of the chunks."""
+    return io.BufferedReader(ChunkReader(chunks), CHUNK_BYTES)
+
+
+def counted(chunks: Iterable[bytes], note: Callable[[int], None]) -> Iterator[bytes]:
+    """Passes chunks on and notes the length of each."""
+    for chunk in chunks:
+        note(len(chunk))
+        yield chunk
+
+
+def compress(chunks: Iterable[bytes], method: str, level: int) -> Iterator[bytes]:
+    """Compresses a stream with zstd (RFC 8878, with content checksum), gzip (RFC 1952) or not at all."""
+    if method == "none":
+        yield from chunks
+        return
+    compressor = (
+        zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+        if method == "zstd"
+        else zlib.compressobj(level, zlib.DEFLATED, GZIP_WINDOW_BITS)
+    )
+    for chunk in chunks:
+        if packed := compressor.compress(chunk):
+            yield packed
+    yield compressor.flush()
+
+
+def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
+    for chunk in chunks:
+        while chunk:
+            yield inflater.decompress(chunk, CHUNK_BYTES)
+            chunk = inflater.unconsumed_tail
+    while rest := inflater.decompress(inflater.unconsumed_tail, CHUNK_BYTES):
+        yield rest
+    if not inflater.eof or inflater.unused_data:
+        raise ChecksumMismatchError("The gzip stream is cut off or followed by other bytes.")
+
+
+def decompress(chunks: Iterable[bytes], method: str) -> Iterator[bytes]:
+    """The mirror of ``compress``; each chunk given is at most CHUNK_BYTES long however well the data was packed.
+
+    Raises ChecksumMismatchError where the stream is damaged. A zstd stream that is cut off between two blocks ends
+    early without an error, so compare the length with the recorded one.
+    """
+    try:
+        if method == "none":
+            yield from chunks
+        elif method == "zstd":
+            reader = zstandard.ZstdDecompressor().stream_reader(as_stream(chunks), read_size=CHUNK_BYTES)
+            yield from read_chunks(reader)
+        else:
+            yield from _gunzip(chunks)
+    except (zstandard.ZstdError, zlib.error) as error:
+        raise ChecksumMismatchError(f"The {method} stream is damaged: {error}.") from None

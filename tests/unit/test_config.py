@@ -1,0 +1,111 @@
+"""The schema of instances and the configuration file, and the patterns that choose databases."""
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils.config import Tls, load_config, parse_instance, select_names
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import InvalidConfigError, NotFoundError
+
+
+def test_a_minimal_instance_has_defaults() -> None:
+    instance = parse_instance({"id": "pg", "engine": "postgresql"})
+    assert (instance.databases, instance.exclude, instance.tls, instance.enabled) == (("*",), (), Tls("prefer"), True)
+    assert instance.address == "localhost:5432"
+
+
+def test_addresses() -> None:
+    assert parse_instance({"id": "a", "engine": "mysql", "host": "db1", "port": "3307"}).address == "db1:3307"
+    assert parse_instance({"id": "a", "engine": "mysql", "unix_socket": "/run/x.sock"}).address == "/run/x.sock"
+    assert parse_instance({"id": "a", "engine": "sqlite", "path": "/srv/a.db"}).address == "/srv/a.db"
+
+
+def test_a_password_is_not_in_the_repr() -> None:
+    assert "hunter2" not in repr(parse_instance({"id": "a", "engine": "mysql", "password": "hunter2"}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"port": 70000}, "connection.port: 70000 is not between 1 and 65535"),
+        ({"port": "many"}, "connection.port: 'many' is not a number"),
+        ({"id": "../x"}, "connection.id: '../x' must be letters"),
+        ({"engine": "oracle"}, "connection.engine: 'oracle' is not one of mysql, postgresql, sqlite"),
+        ({"engine": "sqlite"}, "connection.path: is required for engine sqlite"),
+        ({"engine": "sqlite", "path": "a.db"}, "connection.path: 'a.db' is not an absolute path"),
+        ({"path": "/a.db"}, "connection.path: is for engine sqlite only, not for mysql"),
+        ({"hots": "db1"}, "connection.hots: is unknown (known: databases, enabled,"),
+        ({"tls": {"mode": "on"}}, "connection.tls.mode: 'on' is not one of disable"),
+        ({"tls": "on"}, "connection.tls: must be a mapping"),
+        ({"databases": [1]}, "connection.databases: must be a list of names or patterns"),
+        ({"username": 5}, "connection.username: must be a string"),
+        ({"enabled": "yes"}, "connection.enabled: must be true or false"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_path(wrong: dict, sentence: str) -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        parse_instance({"id": "a", "engine": "mysql", **wrong})
+    assert sentence in str(caught.value)
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        parse_instance({"id": "", "engine": "x", "port": 0})
+    assert str(caught.value).count("connection.") == 3
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "config.yml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_configuration_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "repository: /srv/backups\n"
+        "compression: {method: gzip, level: 9}\n"
+        "instances:\n"
+        "  - {id: a, engine: mysql, databases: shop}\n"
+        "  - {id: b, engine: sqlite, path: /srv/a.db, enabled: false}\n",
+    )
+    config = load_config(path)
+    assert config.repository == "/srv/backups"
+    assert config.compression == {"method": "gzip", "level": 9}
+    assert config.instance("a", path).databases == ("shop",)
+    assert not config.instance("b", path).enabled
+    with pytest.raises(NotFoundError, match=r"no instance 'c' in .*config.yml \(instances there: a, b\)"):
+        config.instance("c", path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("instances: [{id: a, engine: mysql, port: 0}]", "instances[0].port: 0 is not between"),
+        ("instances: [{id: a, engine: mysql}, {id: a, engine: mysql}]", "instances[1].id: 'a' is already used by inst"),
+        ("instances: x", "instances: must be a list"),
+        ("repositry: /srv", "repositry: is unknown"),
+        ("- 1", "must be a mapping"),
+        ("a: [", "is not valid YAML near line 1"),
+    ],
+)
+def test_a_wrong_file(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InvalidConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert sentence in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match="There is no configuration file"):
+        load_config(str(tmp_path / "none.yml"))
+    with pytest.raises(InvalidConfigError, match="cannot be read: Is a directory"):
+        load_config(str(tmp_path))
+
+
+def test_patterns() -> None:
+    chosen = select_names(["shop", "shop_test", "crm", "a[1]"], ["shop*", "a[1]", "none*"], ["*_test"])
+    assert chosen.names == ("a[1]", "shop")
+    assert chosen.unmatched == ("none*",)
+
+
+def test_the_pattern_for_all_never_fails() -> None:
+    assert select_names([], ["*"], []).unmatched == ()
