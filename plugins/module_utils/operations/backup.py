@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backs up the databases of an instance: decide first, act second, one database's failure never stops the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..config import Instance, select_names
+from ..engines.base import Database, Engine, Server, Snapshot
+from ..engines.registry import open_engine
+from ..errors import BackupdbError, NoSpaceError, NotFoundError, unexpected
+from ..repository import layout
+from ..repository.catalog import Found, Selection, find
+from ..repository.local import BackupSet, LocalRepository
+from ..repository.manifest import Manifest, digest, format_time
+from ..security.fernet import FernetKey
+from ..security.keyring import Keyring
+from ..version import COLLECTION_VERSION
+from .parts import Codec, PartStore, open_set
+from .words import duration_words, size_words
+
+EXPECTED_RATIO = 4
+"""Without an earlier set to go by, a database is expected to shrink to a quarter of its size on the server."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is asked to do.
+
+    Sets are stored under ``host``. Without ``databases`` the instance says which; ``exclude`` leaves out more than the
+    instance does. Without ``max_age`` every database is due.
+    """
+
+    host: str
+    method: str
+    level: int
+    databases: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    max_age: timedelta | None = None
+    jobs: int = 1
+    verify: bool = False
+
+
+@dataclass
+class Outcome:
+    """What was done, as modules return it: an entry a database that is due in ``planned`` and in ``backups`` or
+    ``failures``, or else one in ``not_due``. A failure without a database is one of the whole instance."""
+
+    planned: list[dict[str, Any]] = field(default_factory=list)
+    backups: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    not_due: list[dict[str, Any]] = field(default_factory=list)
+    free_bytes: int = 0
+
+    def fail(self, instance: str, database: str | None, error: BackupdbError) -> None:
+        self.failures.append({"instance": instance, "database": database, "error": error.message, "code": error.code})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def due(newest: BackupSet | None, max_age: timedelta | None, now: datetime) -> tuple[bool, str]:
+    """Whether a database is due for a backup, and why, in words."""
+    if newest is None:
+        return True, "no backup yet"
+    if max_age is None:
+        return True, "asked for"
+    age = now - newest.manifest.moment
+    if age < timedelta(0):
+        return True, f"newest is {duration_words(-age)} in the future, the clock was set back"
+    sentence = f"newest is {duration_words(age)} old, max_age is {duration_words(max_age)}"
+    return age >= max_age, sentence
+
+
+class BackupRun:
+    """One run over one instance."""
+
+    def __init__(self, engine: Engine, repository: LocalRepository, keyring: Keyring | None, wanted: Wanted) -> None:
+        self._engine = engine
+        self._instance: Instance = engine.instance
+        self._repository = repository
+        self._keyring = keyring
+        self._wanted = wanted
+
+    def run(self, outcome: Outcome, check: bool = False) -> None:
+        """Backs up what is due or, with ``check``, says what it would do. Raises where nothing at all can be done."""
+        instance, wanted = self._instance, self._wanted
+        server = self._engine.server()
+        databases = {database.name: database for database in self._engine.databases()}
+        include = instance.databases if wanted.databases is None else wanted.databases
+        chosen = select_names(databases, include, [*instance.exclude, *wanted.exclude])
+        for pattern in chosen.unmatched:
+            known = ", ".join(sorted(databases)) or "no database"
+            missing = NotFoundError(f"'{pattern}' matches no database of instance {instance.id} (it has {known}).")
+            outcome.fail(instance.id, pattern, missing)
+        if not check:
+            self._repository.prepare()
+        outcome.free_bytes = self._repository.free_bytes()
+        for name in chosen.names:
+            is_due, reason = due(self._newest(name), wanted.max_age, _utc_now())
+            entry = {"instance": instance.id, "database": name, "reason": reason}
+            if not is_due:
+                outcome.not_due.append(entry)
+                continue
+            outcome.planned.append({**entry, "size_bytes": databases[name].size_bytes})
+            if not check:
+                self._attempt(server, databases[name], reason, outcome)
+
+    def _attempt(self, server: Server, database: Database, reason: str, outcome: Outcome) -> None:
+        try:
+            with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
+                backup, warnings = self.take(server, database)
+        except BackupdbError as error:
+            outcome.fail(self._instance.id, database.name, error)
+        except Exception as error:  # noqa: BLE001 - one database's failure never stops the others
+            outcome.fail(self._instance.id, database.name, unexpected(error))
+        else:
+            entry = {**backup.manifest.summary(), "path": str(backup.path), "reason": reason, "warnings": warnings}
+            outcome.backups.append(entry)
+
+    def _sets(self, database: str) -> Found:
+        if not self._repository.root.exists():
+            return Found()
+        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database"))
+
+    def _newest(self, database: str) -> BackupSet | None:
+        backups = self._sets(database).backups
+        return backups[0] if backups else None
+
+    def _check_space(self, database: Database) -> None:
+        newest = self._newest(database.name)
+        expected = newest.manifest.stored_bytes if newest else database.size_bytes // EXPECTED_RATIO
+        free = self._repository.free_bytes()
+        if expected > free:
+            raise NoSpaceError(
+                f"The repository {self._repository.root} has {size_words(free)} free, and the backup of "
+                f"{database.name} is expected to take {size_words(expected)}. Free room, then run again."
+            )
+
+    def take(self, server: Server, database: Database) -> tuple[BackupSet, list[str]]:
+        """Takes one backup of one database and publishes it; returns it with warnings for people.
+
+        The caller holds the database's lock in the repository.
+        """
+        wanted = self._wanted
+        self._check_space(database)
+        codec = Codec(wanted.method, wanted.level, FernetKey.generate() if self._keyring else None)
+        with self._repository.staging() as staging:
+            started, clock = self._free_moment(database.name), time.monotonic()
+            store = PartStore(staging, codec)
+            with self._engine.snapshot(database.name, wanted.jobs) as snapshot:
+                records = store.store(snapshot.parts, wanted.jobs)
+                inventory = snapshot.inventory()
+            records.append(store.store_inventory(len(records), inventory))
+            manifest = Manifest(
+                **self._identity(server, snapshot, database.name, started),
+                finished=format_time(_utc_now()),
+                duration_seconds=round(time.monotonic() - clock, 3),
+                raw_bytes=sum(record.raw_bytes for record in records),
+                stored_bytes=sum(record.stored_bytes for record in records),
+                tables=len(inventory.tables),
+                rows=inventory.rows,
+                views=inventory.views,
+                routines=inventory.routines,
+                triggers=inventory.triggers,
+                events=inventory.events,
+                schema_sha256=inventory.schema_sha256,
+                compression=codec.compression_record(),
+                encryption=codec.encryption_record(self._keyring),
+                parts=tuple(records),
+                collection_version=COLLECTION_VERSION,
+            )
+            manifest = dataclasses.replace(manifest, seal=codec.seal_of(digest(manifest.to_json())))
+            if wanted.verify:
+                self._verify(BackupSet(staging.folder, manifest, digest(manifest.to_json())))
+            return self._repository.publish(staging, manifest), inventory.warnings
+
+    def _identity(self, server: Server, snapshot: Snapshot, database: str, started: datetime) -> dict[str, Any]:
+        return {
+            "id": layout.set_id("database", database, started),
+            "kind": "database",
+            "method": "logical",
+            "host": self._wanted.host,
+            "instance": self._instance.id,
+            "engine": self._engine.name,
+            "flavour": server.flavour,
+            "server_version": server.version,
+            "tool": snapshot.tool,
+            "tool_version": snapshot.tool_version,
+            "database": database,
+            "started": format_time(started),
+            "snapshot": snapshot.position,
+        }
+
+    def _free_moment(self, database: str) -> datetime:
+        """Now or, where a set of this very second exists already, the next second."""
+        taken = {backup.manifest.id for backup in self._sets(database).backups}
+        while layout.set_id("database", database, now := _utc_now()) in taken:
+            time.sleep(1 - now.microsecond / 1_000_000)
+        return now
+
+    def _verify(self, backup: BackupSet) -> None:
+        opened = open_set(self._repository, backup, self._keyring.path if self._keyring else "")
+        opened.check_stored_bytes()
+        opened.check_content()
+
+
+def back_up_instances(
+    instances: Iterable[Instance],
+    repository: LocalRepository,
+    keyring: Keyring | None,
+    wanted: Wanted,
+    check: bool = False,
+) -> Outcome:
+    """Backs up what is due of every instance; an instance that can't be reached does not stop the others."""
+    outcome = Outcome()
+    for instance in instances:
+        with closing(open_engine(instance)) as engine:
+            try:
+                BackupRun(engine, repository, keyring, wanted).run(outcome, check)
+            except BackupdbError as error:
+                outcome.fail(instance.id, None, error)
+            except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
+                outcome.fail(instance.id, None, unexpected(error))
+    return outcome

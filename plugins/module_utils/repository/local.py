@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A repository in a local folder (a mounted network file system included)."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryError
+from ..streams import CHUNK_BYTES
+from . import layout
+from .lock import exclusive, try_lock
+from .manifest import Manifest, PartRecord, read_manifest
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def translated_os_errors(root: Path) -> Iterator[None]:
+    """Turns errors of the file system below a repository into ours."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        if error.errno in _FULL:
+            raise NoSpaceError(
+                f"The file system of the repository {root} is full. Free room, then run again."
+            ) from None
+        raise RepositoryError(
+            f"The repository {root} cannot be used: {where}: {os.strerror(error.errno or 0)}. "
+            "Check that it is mounted and that this account may write to it."
+        ) from None
+
+
+def _make_private(folder: Path) -> None:
+    """Makes a folder and its missing parents, for the owner only; mkdir would leave the parents to the umask."""
+    if not folder.is_dir():
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        _make_private(folder.parent)
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_whole(path: Path, content: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "w", encoding="utf-8") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@dataclass(frozen=True)
+class BackupSet:
+    """A published set: its folder, its manifest, and the digest that the manifest's seal must answer to."""
+
+    path: Path
+    manifest: Manifest
+    digest: bytes
+
+    def open_part(self, part: PartRecord) -> BinaryIO:
+        """The stored bytes of a part; ChecksumMismatchError where the file is missing."""
+        try:
+            return (self.path / layout.PARTS / part.name).open("rb")
+        except OSError as error:
+            raise ChecksumMismatchError(
+                f"Part {part.name} of backup {self.manifest.id} cannot be read: {os.strerror(error.errno or 0)} "
+                f"({self.path})."
+            ) from None
+
+
+class Staging:
+    """The folder in which a set comes to be. Nobody takes it for a set, and nobody else may remove it."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        self._root = root
+
+    def write_part(self, name: str, chunks: Iterable[bytes]) -> tuple[int, str]:
+        """Writes a part to the end and to the disk; returns its bytes and their SHA-256 in hex."""
+        size, sha256 = 0, hashlib.sha256()
+        with translated_os_errors(self._root):
+            path = self.folder / layout.PARTS / name
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            for chunk in chunks:
+                sha256.update(chunk)
+                view = memoryview(chunk)
+                with translated_os_errors(self._root):
+                    while view:
+                        written = stream.write(view)
+                        size += written
+                        view = view[written:]
+            with translated_os_errors(self._root):
+                os.fsync(stream.fileno())
+        return size, sha256.hexdigest()
+
+
+class LocalRepository:
+    """Sets in ``{root}/{host}/{instance}/{database}/{date}/{id}``; see docs/format.md."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+
+    def prepare(self) -> None:
+        """Makes the folders that a backup needs and clears away what dead runs left behind."""
+        with translated_os_errors(self.root):
+            _make_private(self._staging_root)
+        self.remove_leftovers()
+
+    def require(self) -> None:
+        """Raises RepositoryError unless the repository is a folder that can be listed."""
+        with translated_os_errors(self.root):
+            os.scandir(self.root).close()
+
+    @property
+    def _staging_root(self) -> Path:
+        return self.root / layout.STAGING
+
+    def free_bytes(self) -> int:
+        """Room for data, as far as this account may use it, on the file system that holds the repository."""
+        folder = self.root
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        with translated_os_errors(self.root):
+            return shutil.disk_usage(folder).free
+
+    def subject_folder(self, host: str, instance: str, kind: str, database: str) -> Path:
+        return (
+            self.root
+            / layout.encode_element(host)
+            / layout.encode_element(instance)
+            / layout.subject_element(kind, database)
+        )
+
+    @contextmanager
+    def lock(self, host: str, instance: str, kind: str, database: str, purpose: str) -> Iterator[None]:
+        """One run at a time on a database; LockedError says who is at it and since when."""
+        folder = self.subject_folder(host, instance, kind, database)
+        with ExitStack() as held:
+            with translated_os_errors(self.root):
+                _make_private(folder)
+                subject = f"Database {database} of instance {instance}"
+                held.enter_context(exclusive(folder / layout.LOCK, subject, purpose))
+            yield
+
+    def remove_leftovers(self) -> list[str]:
+        """Removes the staging folders whose makers are dead (their lock is free); returns their names."""
+        removed = []
+        with translated_os_errors(self.root):
+            for lock_file in sorted(self._staging_root.glob("*.lock")):
+                descriptor = try_lock(lock_file)
+                if descriptor is None:
+                    continue
+                try:
+                    shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+                    lock_file.unlink(missing_ok=True)
+                    removed.append(lock_file.stem)
+                finally:
+                    os.close(descriptor)
+        return removed
+
+    @contextmanager
+    def staging(self) -> Iterator[Staging]:
+        """A folder to build a set in; it is gone afterwards unless it was published."""
+        name = secrets.token_hex(8)
+        folder, lock_file = self._staging_root / name, self._staging_root / f"{name}.lock"
+        with translated_os_errors(self.root):
+            descriptor = try_lock(lock_file)
+        try:
+            with translated_os_errors(self.root):
+                _make_private(folder / layout.PARTS)
+            yield Staging(folder, self.root)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                lock_file.unlink()
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def publish(self, staging: Staging, manifest: Manifest) -> BackupSet:
+        """Writes the checksums and, last, the manifest; brings all to the disk; makes the set appear by one rename."""
+        date = manifest.moment.strftime(layout.DATE_FORMAT)
+        folder = self.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database) / date
+        target = folder / manifest.id
+        with translated_os_errors(self.root):
+            sums = "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
+            _write_whole(staging.folder / layout.CHECKSUMS, sums)
+            _write_whole(staging.folder / layout.MANIFEST, json.dumps(manifest.to_json(), indent=2) + "\n")
+            _sync_folder(staging.folder / layout.PARTS)
+            _sync_folder(staging.folder)
+            _make_private(folder)
+            if target.exists():
+                raise RepositoryError(f"{target} exists already; a set is never replaced. Run again.")
+            staging.folder.rename(target)
+            for changed in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
+                _sync_folder(changed)
+        return self.read_set(target)
+
+    def read_set(self, path: Path) -> BackupSet:
+        """The set in a folder; ManifestInvalidError where it has no readable manifest."""
+        manifest, digest = read_manifest(path / layout.MANIFEST)
+        return BackupSet(path, manifest, digest)
+
+    def set_folders(
+        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+    ) -> Iterator[Path]:
+        """The folders that look like sets, limited to a host, an instance and a database where given."""
+        if kind == "users" or database is not None:
+            subject = layout.subject_element(kind or "database", database or "")
+        else:
+            subject = "*"
+        levels = [layout.encode_element(host) if host else "*", layout.encode_element(instance) if instance else "*"]
+        pattern = "/".join([*levels, subject, "????-??-??", "*"])
+        for path in sorted(self.root.glob(pattern)):
+            if path.relative_to(self.root).parts[0] != layout.STAGING and path.is_dir():
+                yield path
+
+    def sets(
+        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+    ) -> Iterator[BackupSet | tuple[Path, BackupdbError]]:
+        """Every set below a selection; where a manifest can't be read, its folder and the error instead."""
+        for path in self.set_folders(host, instance, kind, database):
+            try:
+                yield self.read_set(path)
+            except BackupdbError as error:
+                yield path, error
+
+    def read_chunks(self, backup: BackupSet, part: PartRecord) -> Iterator[bytes]:
+        """The stored bytes of a part in chunks."""
+        with backup.open_part(part) as stream, translated_os_errors(self.root):
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk

@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of a backup set, format 1: what it is, how to read it, what it must hash to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import ManifestInvalidError
+
+FORMAT = 1
+UNSEALED = "sha256:"
+"""What the seal of a set without encryption starts with: it shows accidents, not intent."""
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def format_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(_TIME_FORMAT)
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """One part as the manifest lists it; ``sha256`` is of the stored bytes, in hex."""
+
+    name: str
+    kind: str
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All fields of format 1; docs/format.md describes each. Sizes are bytes, times ISO 8601 in UTC."""
+
+    id: str
+    kind: str
+    method: str
+    host: str
+    instance: str
+    engine: str
+    flavour: str
+    server_version: str
+    tool: str
+    tool_version: str
+    database: str
+    started: str
+    finished: str
+    duration_seconds: float
+    snapshot: Mapping[str, Any]
+    raw_bytes: int
+    stored_bytes: int
+    tables: int
+    rows: int
+    views: int
+    routines: int
+    triggers: int
+    events: int
+    schema_sha256: str
+    compression: Mapping[str, Any]
+    encryption: Mapping[str, Any] | None
+    parts: tuple[PartRecord, ...]
+    collection_version: str
+    format: int = FORMAT
+    seal: str = ""
+
+    @property
+    def moment(self) -> datetime:
+        return parse_time(self.started)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "parts": [asdict(part) for part in self.parts]}
+
+    def summary(self) -> dict[str, Any]:
+        """What modules return of a set: everything but the parts, the wrapped keys and the seal."""
+        value = self.to_json()
+        del value["seal"]
+        value["parts"] = len(self.parts)
+        value["encrypted"] = value.pop("encryption") is not None
+        return value
+
+
+def digest(value: Mapping[str, Any]) -> bytes:
+    """SHA-256 of a manifest as the seal covers it: canonical JSON (sorted keys, no white space, ASCII) without the
+    seal itself and without the wrapped keys, which a key rotation replaces."""
+    covered = {name: item for name, item in value.items() if name != "seal"}
+    if covered.get("encryption"):
+        covered["encryption"] = {name: item for name, item in covered["encryption"].items() if name != "keys"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).digest()
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "Mapping[str, Any]": dict,
+    "Mapping[str, Any] | None": (dict, type(None)),
+    "tuple[PartRecord, ...]": list,
+}
+
+
+def _is_plain_name(name: str) -> bool:
+    return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
+
+
+def parse_manifest(value: Any, where: Path) -> Manifest:
+    """The manifest that a JSON value describes; ManifestInvalidError says what is missing or of the wrong type."""
+    if not isinstance(value, dict) or not isinstance(value.get("format"), int):
+        raise ManifestInvalidError(f"{where} is not a manifest of a backup set.")
+    if value["format"] != FORMAT:
+        raise ManifestInvalidError(
+            f"{where} has format {value['format']}; this version reads format {FORMAT}. Update the collection."
+        )
+    for entry in fields(Manifest):
+        if not isinstance(value.get(entry.name), _TYPES[str(entry.type)]):
+            raise ManifestInvalidError(f"{where} was altered: {entry.name} is missing or of the wrong type.")
+    try:
+        parts = tuple(PartRecord(**part) for part in value["parts"])
+        parse_time(value["started"])
+    except (TypeError, ValueError):
+        raise ManifestInvalidError(f"{where} was altered: its parts or times are not what they should be.") from None
+    if not all(isinstance(part.name, str) and _is_plain_name(part.name) for part in parts):
+        raise ManifestInvalidError(f"{where} was altered: the name of a part is no plain file name.")
+    known = {entry.name for entry in fields(Manifest)}
+    return Manifest(**{**{name: item for name, item in value.items() if name in known}, "parts": parts})
+
+
+def read_manifest(path: Path) -> tuple[Manifest, bytes]:
+    """The manifest in a file and its digest, taken from the file's own fields, known or not."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ManifestInvalidError(f"{path} is missing.") from None
+    except (ValueError, RecursionError):
+        raise ManifestInvalidError(f"{path} is not valid JSON: it is damaged or cut off.") from None
+    except OSError as error:
+        raise ManifestInvalidError(f"{path} cannot be read: {error.strerror}.") from None
+    return parse_manifest(value, path), digest(value)
