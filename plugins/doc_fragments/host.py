@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that many modules share."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+CONNECTION = r"""
+id:
+  description: What the instance is called in the repository. Letters, digits, C(-), C(_) and C(.).
+  type: str
+  required: true
+engine:
+  description: The kind of server. V(mysql) is MySQL and MariaDB.
+  type: str
+  choices: [mysql, postgresql, sqlite]
+  required: true
+host:
+  description: Name or address of the server. Without it and without C(unix_socket), the local server.
+  type: str
+port:
+  description: TCP port of the server. Without it, 3306 or 5432.
+  type: int
+unix_socket:
+  description: The Unix socket of the server; for PostgreSQL the folder that holds it.
+  type: path
+path:
+  description: For V(sqlite), a database file, a folder of such files, or a shell pattern.
+  type: path
+username:
+  description: The account to log in with.
+  type: str
+password:
+  description: Its password.
+  type: str
+tls:
+  description: How the connection is encrypted.
+  type: dict
+  suboptions:
+    mode:
+      description: As C(sslmode) of PostgreSQL. Without it, V(prefer).
+      type: str
+      choices: [disable, prefer, require, verify-ca, verify-full]
+    ca:
+      description: File with the certificates of the authorities to trust.
+      type: path
+    cert:
+      description: File with the client's certificate.
+      type: path
+    key:
+      description: File with the client's private key.
+      type: path
+databases:
+  description: Names or shell patterns of the databases. Without it, all that are not the system's.
+  type: list
+  elements: str
+exclude:
+  description: Names or shell patterns of databases to leave out.
+  type: list
+  elements: str
+enabled:
+  description: Whether the instance is backed up. For the configuration file; a task may as well be left out.
+  type: bool
+"""
+
+
+class ModuleDocFragment:
+    # What every module needs on the host.
+    DOCUMENTATION = r"""
+options: {}
+requirements:
+  - python >= 3.11
+  - sqlalchemy >= 2.0
+  - pymysql >= 1.1
+  - psycopg >= 3.1
+  - cryptography >= 42
+  - pyyaml >= 6
+  - zstandard >= 0.22
+notes:
+  - Where the Python that runs the module lacks these libraries, the module starts again with
+    C(/opt/vya-backupdb/venv/bin/python), if that exists.
+"""
+
+    CONFIG = r"""
+options:
+  config_file:
+    description: The configuration file of the host. It may be missing where the other options say all that is needed.
+    type: path
+    default: /etc/vya-backupdb/config.yml
+"""
+
+    REPOSITORY = r"""
+options:
+  repository:
+    description:
+      - The folder in which the backup sets live, an absolute path.
+      - Without it, C(repository) of the configuration file or else C(/var/backups/vya-backupdb).
+    type: path
+"""
+
+    KEYRING = r"""
+options:
+  keyring:
+    description: The file with the Fernet keys of the host. Only its owner may be able to read it.
+    type: path
+    default: /etc/vya-backupdb/keyring.json
+"""
+
+    INSTANCE: str = rf"""
+options:
+  instance:
+    description: The C(id) of an instance in O(config_file). Mutually exclusive with O(connection).
+    type: str
+  connection:
+    description: An instance that is not in O(config_file). Mutually exclusive with O(instance).
+    type: dict
+    suboptions:
+{indent(CONNECTION, " " * 6)}
+"""
+
+    TARGET: str = rf"""
+options:
+  target:
+    description: Where to restore to. Without it, the instance of O(config_file) that O(instance) names.
+    type: dict
+    suboptions:
+      instance:
+        description: The C(id) of an instance in O(config_file).
+        type: str
+      connection:
+        description: An instance that is not in O(config_file).
+        type: dict
+        suboptions:
+{indent(CONNECTION, " " * 10)}
+      host:
+        description:
+          - The name of this host in the repository, under which a safety backup is stored.
+          - Without it, the host name of the system.
+        type: str
+"""

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module backup did, as a table."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: backup_table
+short_description: Show what backups did as a table
+version_added: "0.1.0"
+author: The vya.backupdb authors (@vya)
+description:
+  - Turns results of M(vya.backupdb.backup) into lines of text, one line a database.
+positional: _input
+options:
+  _input:
+    description: The results, as a loop over instances registers them. The C(item) of each is the id of an instance.
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Back up all instances
+  vya.backupdb.backup:
+    instance: "{{ item }}"
+  loop: [prod-mysql-01, prod-pg-01]
+  register: backups
+
+- name: Show what was done
+  ansible.builtin.debug:
+    msg: "{{ backups.results | vya.backupdb.backup_table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The lines of the table.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import size_words
+from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
+
+HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "WHERE OR WHY")
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    def row(entry: Mapping[str, Any], what: str, why: str, size: int | None = None) -> tuple[str, ...]:
+        time = f"{entry['duration_seconds']:.1f} s" if "duration_seconds" in entry else ""
+        words = "" if size is None else size_words(size)
+        return entry["instance"], entry["database"] or "", what, words, time, why
+
+    if "backups" not in result:
+        yield (
+            str(result.get("item", "")),
+            "",
+            "FAILED",
+            "",
+            "",
+            f"{result.get('code', 'error')}: {result.get('msg', '')}",
+        )
+        return
+    for entry in result["backups"]:
+        yield row(entry, "backed up", f"{entry['path']} ({entry['reason']})", entry["stored_bytes"])
+        for warning in entry["warnings"]:
+            yield entry["instance"], entry["database"], "warning", "", "", warning
+    tried = {(entry["instance"], entry["database"]) for entry in [*result["backups"], *result["failures"]]}
+    for entry in result["planned"]:
+        if (entry["instance"], entry["database"]) not in tried:
+            yield row(entry, "due", entry["reason"], entry["size_bytes"])
+    for entry in result["not_due"]:
+        yield row(entry, "not due", entry["reason"])
+    for entry in result["failures"]:
+        yield row(entry, "FAILED", f"{entry['code']}: {entry['error']}")
+
+
+def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    return lines(HEADER, [row for result in results for row in _rows(result)])
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"backup_table": backup_table}

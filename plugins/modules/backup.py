@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backs up the databases of an instance that are due."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Back up the databases of instances
+version_added: "0.1.0"
+description:
+  - Works on one instance or, with neither O(instance) nor O(connection), on all enabled ones of the configuration file.
+  - Takes a consistent, compressed and sealed backup of every chosen database that is due, one backup set a database.
+  - A set appears in the repository whole or not at all.
+  - The failure of one database or instance does not stop the others. The task fails, and returns what it did.
+author: The vya.backupdb authors (@vya)
+extends_documentation_fragment:
+  - vya.backupdb.attributes
+  - vya.backupdb.attributes.action_group
+  - vya.backupdb.host
+  - vya.backupdb.host.config
+  - vya.backupdb.host.instance
+  - vya.backupdb.host.repository
+  - vya.backupdb.host.keyring
+attributes:
+  check_mode:
+    support: full
+    details: Connects, decides what is due, and returns RV(planned) with sizes and RV(free_bytes).
+  diff_mode:
+    support: full
+    details: Shows each database that is due, and why.
+  idempotent:
+    support: partial
+    details:
+      - With O(max_age), a database whose newest backup is young enough is left alone.
+      - Without it, every run takes a backup.
+options:
+  host:
+    description: The name of this host in the repository. Without it, the host name of the system.
+    type: str
+  databases:
+    description:
+      - Names or shell patterns of the databases.
+      - Without it, what the instance says, or else all that are not the system's.
+      - A pattern that matches nothing is a failure.
+    type: list
+    elements: str
+  exclude:
+    description: Names or shell patterns of databases to leave out, besides those that the instance leaves out.
+    type: list
+    elements: str
+  max_age:
+    description:
+      - How old the newest backup of a database may be before the database is due, such as V(24h), V(90m) or V(7d).
+      - Without it, every database is due.
+    type: str
+  jobs:
+    description: How many parts are read at a time. Without it, the number of cores, but no more than four.
+    type: int
+  compression:
+    description: The compression. Without it, what the configuration file says, or else V(zstd).
+    type: str
+    choices: [zstd, gzip, none]
+  compression_level:
+    description: 1 to 19 for V(zstd), 1 to 9 for V(gzip). Without it, 1 for V(zstd) and 6 for V(gzip).
+    type: int
+  encrypt:
+    description: Whether the parts are sealed with a key of the keyring.
+    type: bool
+    default: true
+  verify:
+    description: Read every part back, open every frame and unpack it, before the set is published.
+    type: bool
+    default: false
+seealso:
+  - module: vya.backupdb.restore
+  - module: vya.backupdb.backup_info
+"""
+
+EXAMPLES = r"""
+- name: Back up everything of an instance that has no backup of the last day
+  vya.backupdb.backup:
+    instance: prod-mysql-01
+    max_age: 24h
+
+- name: Back up two databases of a server that is not in the configuration file
+  vya.backupdb.backup:
+    connection:
+      id: shop
+      engine: postgresql
+      host: db1.example.com
+      username: backup
+      password: "{{ shop_password }}"
+    databases: [orders, "customer_*"]
+    repository: /srv/backups
+"""
+
+RETURN = r"""
+backups:
+  description: The backups that were taken, as RV(vya.backupdb.backup_info#module:backups) has them, and why.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    reason:
+      description: Why the database was due.
+      type: str
+      sample: newest is 26 h old, max_age is 24 h
+    warnings:
+      description: What people should know about this backup.
+      type: list
+      elements: str
+      sample: []
+failures:
+  description: The databases that could not be backed up. Also the patterns that match nothing.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: The C(id) of the instance.
+      type: str
+      sample: prod-mysql-01
+    database:
+      description: The database or the pattern. None where the whole instance failed.
+      type: str
+      sample: crm
+    error:
+      description: What went wrong, in one sentence.
+      type: str
+      sample: "mariadb-dump ended with status 2: Got error 1045"
+    code:
+      description: The stable code of the error.
+      type: str
+      sample: tool_failed
+not_due:
+  description: The databases that are not due.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: The C(id) of the instance.
+      type: str
+      sample: prod-mysql-01
+    database:
+      description: The database.
+      type: str
+      sample: crm
+    reason:
+      description: Why it is not due.
+      type: str
+      sample: newest is 3 h old, max_age is 24 h
+planned:
+  description: The databases that were found to be due. In check mode nothing more happens.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    instance:
+      description: The C(id) of the instance.
+      type: str
+      sample: prod-mysql-01
+    database:
+      description: The database.
+      type: str
+      sample: shop
+    reason:
+      description: Why it is due.
+      type: str
+      sample: no backup yet
+    size_bytes:
+      description: Its size as the server estimates it, in bytes.
+      type: int
+      sample: 104857600
+free_bytes:
+  description: Free room on the file system of the repository before the run, in bytes.
+  returned: always
+  type: int
+  sample: 53687091200
+"""
+
+from ..module_utils.module import CONFIG_SPEC, INSTANCE_SPEC, KEYRING_SPEC, REPOSITORY_SPEC, BackupdbModule
+from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
+from ..module_utils.operations.words import size_words
+from ..module_utils.repository.catalog import parse_duration
+from ..module_utils.security.keyring import load_keyring
+from ..module_utils.streams import check_compression
+
+
+def result_of(outcome: Outcome, check_mode: bool) -> dict:
+    def name(entry: dict) -> str:
+        return f"{entry['instance']}/{entry['database']}" if entry["database"] else entry["instance"]
+
+    done = {name(entry): f"backed up, {size_words(entry['stored_bytes'])}" for entry in outcome.backups}
+    otherwise = "due" if check_mode else "failed"
+    failed = [f"{name(entry)}: {entry['error'].rstrip('.')}" for entry in outcome.failures]
+    counts = f"{len(outcome.backups)} backed up, {len(outcome.not_due)} not due, {len(outcome.failures)} failed"
+    result = {
+        "changed": bool(outcome.planned if check_mode else outcome.backups),
+        "msg": ". ".join([counts, *failed]) + ".",
+        "backups": outcome.backups,
+        "failures": outcome.failures,
+        "not_due": outcome.not_due,
+        "planned": outcome.planned,
+        "free_bytes": outcome.free_bytes,
+        "diff": {
+            "before": "".join(f"{name(entry)}: {entry['reason']}\n" for entry in outcome.planned),
+            "after": "".join(f"{name(entry)}: {done.get(name(entry), otherwise)}\n" for entry in outcome.planned),
+        },
+    }
+    return {**result, "failed": True, "code": outcome.failures[0]["code"]} if outcome.failures else result
+
+
+def main() -> None:
+    module = BackupdbModule(
+        argument_spec={
+            **CONFIG_SPEC,
+            **INSTANCE_SPEC,
+            **REPOSITORY_SPEC,
+            **KEYRING_SPEC,
+            "host": {"type": "str"},
+            "databases": {"type": "list", "elements": "str"},
+            "exclude": {"type": "list", "elements": "str"},
+            "max_age": {"type": "str"},
+            "jobs": {"type": "int"},
+            "compression": {"type": "str", "choices": ["zstd", "gzip", "none"]},
+            "compression_level": {"type": "int"},
+            "encrypt": {"type": "bool", "default": True},
+            "verify": {"type": "bool", "default": False},
+        },
+        mutually_exclusive=[("instance", "connection")],
+    )
+
+    def work() -> dict:
+        options = module.params
+        method, level = module.compression()
+        wanted = Wanted(
+            host=options["host"] or module.host_name(),
+            databases=options["databases"] or None,
+            exclude=options["exclude"] or [],
+            method=method,
+            level=check_compression(method, level),
+            max_age=parse_duration(options["max_age"], "max_age") if options["max_age"] else None,
+            jobs=module.jobs(),
+            verify=options["verify"],
+        )
+        keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
+        outcome = back_up_instances(module.instances(), module.repository(), keyring, wanted, module.check_mode)
+        return result_of(outcome, module.check_mode)
+
+    module.run(work)
+
+
+if __name__ == "__main__":
+    main()
