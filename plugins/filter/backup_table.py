@@ -47,6 +47,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.words impo
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "WHERE OR WHY")
+DUE = "due"
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -72,7 +73,7 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     tried = {(entry["instance"], entry["database"]) for entry in [*result["backups"], *result["failures"]]}
     for entry in result["planned"]:
         if (entry["instance"], entry["database"]) not in tried:
-            yield row(entry, "due", entry["reason"], entry["size_bytes"])
+            yield row(entry, DUE, entry["reason"], entry["size_bytes"])
     for entry in result["not_due"]:
         yield row(entry, "not due", entry["reason"])
     for entry in result["failures"]:
@@ -80,7 +81,12 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    return lines(HEADER, [row for result in results for row in _rows(result)])
+    rows = [row for result in results for row in _rows(result)]
+    table = lines(HEADER, rows)
+    if any(row[2] == DUE for row in rows):
+        free = min(result["free_bytes"] for result in results if result.get("planned"))
+        table.append(f"The repository has {size_words(free)} free.")
+    return table
 
 
 class FilterModule:

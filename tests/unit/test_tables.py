@@ -42,10 +42,10 @@ def test_backups() -> None:
 
 
 def test_check_mode_shows_what_is_due() -> None:
-    result = {"backups": [], "failures": [], "not_due": []}
+    result = {"backups": [], "failures": [], "not_due": [], "free_bytes": 5_000_000_000}
     plan = [{**SHOP, "reason": "no backup yet", "size_bytes": 2_000_000}]
     lines = BackupTable().filters()["backup_table"]([{**result, "planned": plan}])
-    assert words(lines)[1:] == ["pg1 shop due 2.0 MB no backup yet"]
+    assert words(lines)[1:] == ["pg1 shop due 2.0 MB no backup yet", "The repository has 5.0 GB free."]
 
 
 def test_restores() -> None:
