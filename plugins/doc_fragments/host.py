@@ -67,9 +67,22 @@ enabled:
 
 
 class ModuleDocFragment:
-    # What every module needs on the host.
+    # What every module needs on the host, and the options that all modules have so that they can share defaults.
     DOCUMENTATION = r"""
-options: {}
+options:
+  config_file:
+    description: The configuration file of the host. It may be missing where the other options say all that is needed.
+    type: path
+    default: /etc/vya-backupdb/config.yml
+  repository:
+    description:
+      - The folder in which the backup sets live, an absolute path.
+      - Without it, C(repository) of the configuration file or else C(/var/backups/vya-backupdb).
+    type: path
+  keyring:
+    description: The file with the Fernet keys of the host. Only its owner may be able to read it.
+    type: path
+    default: /etc/vya-backupdb/keyring.json
 requirements:
   - python >= 3.11
   - sqlalchemy >= 2.0
@@ -81,31 +94,8 @@ requirements:
 notes:
   - Where the Python that runs the module lacks these libraries, the module starts again with
     C(/opt/vya-backupdb/venv/bin/python), if that exists.
-"""
-
-    CONFIG = r"""
-options:
-  config_file:
-    description: The configuration file of the host. It may be missing where the other options say all that is needed.
-    type: path
-    default: /etc/vya-backupdb/config.yml
-"""
-
-    REPOSITORY = r"""
-options:
-  repository:
-    description:
-      - The folder in which the backup sets live, an absolute path.
-      - Without it, C(repository) of the configuration file or else C(/var/backups/vya-backupdb).
-    type: path
-"""
-
-    KEYRING = r"""
-options:
-  keyring:
-    description: The file with the Fernet keys of the host. Only its owner may be able to read it.
-    type: path
-    default: /etc/vya-backupdb/keyring.json
+  - All modules of the collection accept O(config_file), O(repository) and O(keyring), even where they are not needed.
+    So C(module_defaults) can set them once for the group C(vya.backupdb.backupdb).
 """
 
     INSTANCE: str = rf"""

@@ -63,9 +63,11 @@ INSTANCE_SPEC: dict[str, Any] = {
     "instance": {"type": "str"},
     "connection": {"type": "dict", "options": CONNECTION_SPEC},
 }
-CONFIG_SPEC: dict[str, Any] = {"config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE}}
-REPOSITORY_SPEC: dict[str, Any] = {**CONFIG_SPEC, "repository": {"type": "path"}}
-KEYRING_SPEC: dict[str, Any] = {"keyring": {"type": "path", "default": DEFAULT_KEYRING, "no_log": False}}
+COMMON_SPEC: dict[str, Any] = {
+    "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
+    "repository": {"type": "path"},
+    "keyring": {"type": "path", "default": DEFAULT_KEYRING, "no_log": False},
+}
 SELECTION_SPEC: dict[str, Any] = {
     "host": {"type": "str"},
     "instance": {"type": "str"},
@@ -78,8 +80,8 @@ SELECTION_SPEC: dict[str, Any] = {
 class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that runs library calls and turns their errors into fail_json."""
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(supports_check_mode=True, **arguments)
+    def __init__(self, argument_spec: dict[str, Any], **arguments: Any) -> None:
+        super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
         self._require_libraries()
 

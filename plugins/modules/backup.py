@@ -20,10 +20,7 @@ extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
   - vya.backupdb.host
-  - vya.backupdb.host.config
   - vya.backupdb.host.instance
-  - vya.backupdb.host.repository
-  - vya.backupdb.host.keyring
 attributes:
   check_mode:
     support: full
@@ -182,7 +179,7 @@ free_bytes:
   sample: 53687091200
 """
 
-from ..module_utils.module import CONFIG_SPEC, INSTANCE_SPEC, KEYRING_SPEC, REPOSITORY_SPEC, BackupdbModule
+from ..module_utils.module import INSTANCE_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
 from ..module_utils.operations.words import size_words
 from ..module_utils.repository.catalog import parse_duration
@@ -217,10 +214,7 @@ def result_of(outcome: Outcome, check_mode: bool) -> dict:
 def main() -> None:
     module = BackupdbModule(
         argument_spec={
-            **CONFIG_SPEC,
             **INSTANCE_SPEC,
-            **REPOSITORY_SPEC,
-            **KEYRING_SPEC,
             "host": {"type": "str"},
             "databases": {"type": "list", "elements": "str"},
             "exclude": {"type": "list", "elements": "str"},

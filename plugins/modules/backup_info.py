@@ -17,8 +17,6 @@ extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
   - vya.backupdb.host
-  - vya.backupdb.host.config
-  - vya.backupdb.host.repository
   - vya.backupdb.backup_set
 attributes:
   check_mode:
@@ -199,14 +197,13 @@ broken:
 """
 
 from ..module_utils.errors import InvalidConfigError
-from ..module_utils.module import REPOSITORY_SPEC, SELECTION_SPEC, BackupdbModule
+from ..module_utils.module import SELECTION_SPEC, BackupdbModule
 from ..module_utils.operations.info import list_backups
 
 
 def main() -> None:
     module = BackupdbModule(
         argument_spec={
-            **REPOSITORY_SPEC,
             **SELECTION_SPEC,
             "kind": {"type": "str", "choices": ["database", "users"]},
             "limit": {"type": "int"},

@@ -19,7 +19,6 @@ extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
   - vya.backupdb.host
-  - vya.backupdb.host.config
   - vya.backupdb.host.instance
 attributes:
   check_mode:
@@ -115,14 +114,12 @@ instances:
       sample: null
 """
 
-from ..module_utils.module import CONFIG_SPEC, INSTANCE_SPEC, BackupdbModule
+from ..module_utils.module import INSTANCE_SPEC, BackupdbModule
 from ..module_utils.operations.info import describe_instances
 
 
 def main() -> None:
-    module = BackupdbModule(
-        argument_spec={**CONFIG_SPEC, **INSTANCE_SPEC}, mutually_exclusive=[("instance", "connection")]
-    )
+    module = BackupdbModule(argument_spec={**INSTANCE_SPEC}, mutually_exclusive=[("instance", "connection")])
 
     def work() -> dict:
         return {"changed": False, "instances": describe_instances(module.instances())}

@@ -18,7 +18,6 @@ extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
   - vya.backupdb.host
-  - vya.backupdb.host.keyring
 attributes:
   check_mode:
     support: full
@@ -65,14 +64,12 @@ keys:
 
 from pathlib import Path
 
-from ..module_utils.module import KEYRING_SPEC, BackupdbModule
+from ..module_utils.module import BackupdbModule
 from ..module_utils.security.keyring import create_keyring, load_keyring
 
 
 def main() -> None:
-    module = BackupdbModule(
-        argument_spec={**KEYRING_SPEC, "state": {"type": "str", "choices": ["present"], "default": "present"}}
-    )
+    module = BackupdbModule(argument_spec={"state": {"type": "str", "choices": ["present"], "default": "present"}})
 
     def work() -> dict:
         path = module.params["keyring"]

@@ -21,9 +21,6 @@ extends_documentation_fragment:
   - vya.backupdb.attributes
   - vya.backupdb.attributes.action_group
   - vya.backupdb.host
-  - vya.backupdb.host.config
-  - vya.backupdb.host.repository
-  - vya.backupdb.host.keyring
   - vya.backupdb.host.target
   - vya.backupdb.backup_set
 attributes:
@@ -139,15 +136,13 @@ restored:
 from contextlib import closing
 
 from ..module_utils.engines.registry import open_engine
-from ..module_utils.module import CONNECTION_SPEC, KEYRING_SPEC, REPOSITORY_SPEC, SELECTION_SPEC, BackupdbModule
+from ..module_utils.module import CONNECTION_SPEC, SELECTION_SPEC, BackupdbModule
 from ..module_utils.operations.restore import RestoreRun, RestoreWanted
 
 
 def main() -> None:
     module = BackupdbModule(
         argument_spec={
-            **REPOSITORY_SPEC,
-            **KEYRING_SPEC,
             **SELECTION_SPEC,
             "backup": {"type": "str", "default": "latest"},
             "target": {
