@@ -184,8 +184,8 @@ def main() -> None:
             "changed": True,
             "backup": {**plan.backup.manifest.summary(), "path": str(plan.backup.path)},
             "restored": done,
-            "msg": f"{done['tables']} tables with {done['rows']} rows of {plan.backup.manifest.id} "
-            f"{'would be restored' if module.check_mode else 'restored'} to {done['database']}.",
+            "msg": f"{'Would restore' if module.check_mode else 'Restored'} {plan.backup.manifest.id} to "
+            f"{done['database']} (tables: {done['tables']}, rows: {done['rows']}).",
             "diff": plan.diff,
         }
 

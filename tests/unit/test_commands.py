@@ -81,7 +81,7 @@ def test_writing(tmp_path: Path) -> None:
 def test_a_child_that_stops_reading_is_told_by_its_own_words() -> None:
     code = "import sys; sys.stdin.read(1); print('relation exists', file=sys.stderr); sys.exit(3)"
     with pytest.raises(ToolFailedError, match="ended with status 3: relation exists"), writing(python(code)) as stream:
-        for _ in range(100):
+        for _chunk in range(100):
             stream.write(b"x" * 100_000)
 
 
@@ -90,7 +90,7 @@ def test_a_child_that_stops_reading_without_a_word() -> None:
         pytest.raises(ToolFailedError, match="stopped reading before the end of its input"),
         writing(python("import sys; sys.stdin.read(1)")) as stream,
     ):
-        for _ in range(100):
+        for _chunk in range(100):
             stream.write(b"x" * 100_000)
 
 
