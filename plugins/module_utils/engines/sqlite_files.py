@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the databases of a SQLite instance are: a file, a folder or a glob; names to paths and back."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..config import Instance
+from ..errors import ConnectionFailedError, InvalidConfigError, NotFoundError, PermissionDeniedError
+
+HEADER = b"SQLite format 3\0"
+"""The first 16 bytes of every database that is not empty (Database File Format, 1.3)."""
+
+SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
+"""What names an empty or unreadable file a database; others need the header."""
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+RESTORING = ".restoring"
+
+_MAGIC = re.compile(r"[*?\[]")
+_COMPANION = f"({'|'.join(COMPANIONS)})?"
+_LEFTOVER = rf"{_COMPANION}\.[0-9a-f]{{8}}{re.escape(RESTORING)}{_COMPANION}"
+
+
+def companions(path: Path) -> list[Path]:
+    """The journals that SQLite keeps beside a database file, there or not."""
+    return [path.with_name(path.name + suffix) for suffix in COMPANIONS]
+
+
+def leftovers(target: Path) -> list[Path]:
+    """Files that restores of a target left when they were killed."""
+    pattern = re.compile(re.escape(target.name) + _LEFTOVER)
+    return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
+
+
+def read_header(path: Path) -> bytes:
+    """The first 100 bytes of a file.
+
+    POSIX drops all locks of a process on a file when it closes any descriptor of it, so this must not run while a
+    connection of this process has the file open (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
+    """
+    with path.open("rb") as stream:
+        return stream.read(100)
+
+
+def attributes(path: Path) -> dict[str, Any]:
+    """Mode, owner and group of a file, as an inventory's notes keep them; names where there are any, else numbers."""
+    status = path.stat()
+    owner, group = str(status.st_uid), str(status.st_gid)
+    with suppress(KeyError):
+        owner = pwd.getpwuid(status.st_uid).pw_name
+    with suppress(KeyError):
+        group = grp.getgrgid(status.st_gid).gr_name
+    return {"mode": f"{status.st_mode & 0o777:04o}", "owner": owner, "group": group}
+
+
+def _is_database(path: Path) -> bool:
+    header = b""
+    with suppress(OSError):  # what may not be read might be one: its backup will say why it fails
+        header = read_header(path)
+    return header.startswith(HEADER) or (not header and path.suffix in SUFFIXES)
+
+
+class Files:
+    """The database files of an instance. A name is the path relative to the base folder, with its extension."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._path = Path(instance.path or "")
+        self._pattern: str | None = None
+        self._file: Path | None = None
+        try:
+            self._look()
+        except PermissionError:
+            raise PermissionDeniedError(
+                f"The path {self._path} of instance {instance.id} cannot be reached by this user. "
+                "Run as a user who may, such as root."
+            ) from None
+
+    def _look(self) -> None:
+        magic = _MAGIC.search(str(self._path))
+        if self._path.is_dir():
+            self.base = self._path
+        elif magic and not self._path.exists():
+            folder, _, _ = str(self._path)[: magic.start()].rpartition("/")
+            self.base, self._pattern = Path(folder or "/"), str(self._path)[len(folder) + 1 :]
+        elif self._path.exists() or self._path.suffix in SUFFIXES:
+            self._file = self._path
+            self.base = self._path.parent
+        else:
+            self.base = self._path
+
+    def check_base(self) -> None:
+        """Raises ConnectionFailedError or PermissionDeniedError where the base folder can't be used."""
+        if not self.base.is_dir():
+            raise ConnectionFailedError(
+                f"The folder {self.base} of instance {self._instance.id} does not exist or cannot be reached. "
+                "Correct the instance's path, or create the folder."
+            )
+        if not os.access(self.base, os.R_OK | os.X_OK, effective_ids=True):
+            raise PermissionDeniedError(
+                f"The folder {self.base} of instance {self._instance.id} cannot be read by this user. "
+                "Run as a user who may, such as root."
+            )
+
+    def found(self) -> dict[str, Path]:
+        """Every database file by name. Raises ConnectionFailedError, PermissionDeniedError."""
+        self.check_base()
+        if self._file:
+            if not self._file.exists():
+                raise ConnectionFailedError(
+                    f"The database file {self._file} of instance {self._instance.id} does not exist. "
+                    "Correct the instance's path, or restore the file."
+                )
+            paths = [self._file]
+        elif self._pattern:
+            paths = [path for path in self.base.glob(self._pattern) if self._counts(path)]
+        else:
+            paths = [path for path in self.base.iterdir() if self._counts(path) and _is_database(path)]
+        return {str(path.relative_to(self.base)): path for path in sorted(paths)}
+
+    @staticmethod
+    def _counts(path: Path) -> bool:
+        if re.search(_LEFTOVER + r"\Z", path.name):
+            return False
+        with suppress(PermissionError):
+            if not path.is_file():
+                return False
+        return not path.name.endswith(COMPANIONS) or _is_database(path)
+
+    def _named(self, database: str) -> Path:
+        pure = PurePosixPath(database)
+        if not pure.name or pure.is_absolute() or ".." in pure.parts or "\0" in database or str(pure) != database:
+            raise InvalidConfigError(
+                f"{database!r} is no name for a database of instance {self._instance.id}: "
+                f"it must be a path below {self.base}, without '..'."
+            )
+        return self.base / pure
+
+    def source(self, database: str) -> Path:
+        """The real path of an existing database. Raises NotFoundError, InvalidConfigError."""
+        path = self._named(database)
+        if not path.is_file():
+            near = get_close_matches(database, self.found(), 3, 0.5)
+            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            raise NotFoundError(f"Instance {self._instance.id} at {self.base} has no database '{database}'.{hint}")
+        return path.resolve()
+
+    def target(self, database: str) -> Path:
+        """The real path that a restore writes to, there or not.
+
+        Raises InvalidConfigError for a name that leads outside the base folder, also through a symbolic link.
+        """
+        if database.endswith((*COMPANIONS, RESTORING)):
+            raise InvalidConfigError(
+                f"{database!r} is no name for a database of instance {self._instance.id}: "
+                f"{', '.join((*COMPANIONS, RESTORING))} end the names of journals and unfinished restores."
+            )
+        path = self._named(database).resolve()
+        if not path.is_relative_to(self.base.resolve()):
+            raise InvalidConfigError(
+                f"{database!r} of instance {self._instance.id} leads out of {self.base}, to {path}. "
+                "Restore into an instance whose path is that folder."
+            )
+        return path

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One SQLite database at one moment: a copy by the online backup API, checked and counted before it is handed out."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ..config import Instance
+from ..errors import ToolFailedError
+from .base import Inventory, Part, Snapshot
+from .connect import run_quoted
+from .sqlite_connect import busy, driver, opened, translated
+from .sqlite_copy import VERSIONS, WAL, Copy, empty_copy
+from .sqlite_files import attributes, read_header
+from .sqlite_inspect import inventory
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import sqlalchemy as sa
+
+STEP_PAGES = 256
+"""Pages a step of the backup API copies under one lock: 1 MiB of the usual 4 KiB pages, a millisecond or so."""
+
+MOST_RESTARTS = 5
+"""After so many writes of others, each of which starts the copy anew, the copy keeps its lock until it is done."""
+
+PART = "database.sqlite3"
+KIND = "file"
+
+
+class _RestartedTooOftenError(Exception):
+    """Somebody writes faster than we copy."""
+
+
+def _watch(instance: Instance, name: str) -> Callable[[int, int, int], None]:
+    """A progress callback for sqlite3's backup, which by itself would try for ever."""
+    last, restarts = -1, 0
+
+    def progress(status: int, remaining: int, _total: int) -> None:
+        nonlocal last, restarts
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # SQLite has waited already
+            raise busy(instance, name)
+        if 0 <= last <= remaining and status == sqlite3.SQLITE_OK:
+            restarts += 1
+            if restarts > MOST_RESTARTS:
+                raise _RestartedTooOftenError
+        last = remaining
+
+    return progress
+
+
+def _copy(instance: Instance, name: str, path: Path, copy: Copy, hold: bool, **parameters: str | int) -> None:
+    copy.clear()
+    with opened(path, **parameters) as connection:
+        if hold:
+            run_quoted(connection, "BEGIN")
+            run_quoted(connection, "SELECT count(*) FROM sqlite_master").scalar_one()
+        driver(connection).backup(copy.writer, pages=STEP_PAGES, progress=_watch(instance, name), sleep=0)
+
+
+def _mark(path: Path) -> tuple[bytes, int, int, int, int] | None:
+    """What every write to a database at rest in WAL mode changes; None for one that is in use or in another mode."""
+    header = read_header(path)
+    with suppress(FileNotFoundError):
+        if path.with_name(f"{path.name}-wal").stat().st_size:
+            return None
+    if header[VERSIONS : VERSIONS + 2] != WAL:
+        return None
+    status = path.stat()
+    return header, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def at_rest(path: Path) -> bool:
+    """Whether a database is in WAL mode and nobody has it open: then it can be read without locks and companions."""
+    return _mark(path) is not None
+
+
+def _fill(instance: Instance, name: str, path: Path, copy: Copy) -> None:
+    """Copies the database as it is at one moment, without holding up writers for longer than it must.
+
+    In WAL mode one read transaction over all steps holds up nobody. With a rollback journal a read transaction keeps
+    writers out, so each step has its own, and a write in between starts the copy anew.
+    A database in WAL mode that nobody has open is read without locks: locking it would make SQLite create its log and
+    index, which needs write permission and leaves two files behind. If it changed meanwhile, the copy is made again.
+    """
+    if not path.stat().st_size:  # SQLite would make a database of one page of it
+        return
+    before = _mark(path)
+    if before:
+        with suppress(sqlite3.Error, sa.exc.DBAPIError):
+            _copy(instance, name, path, copy, hold=False, immutable=1)
+            if _mark(path) == before:
+                return
+    hold = read_header(path)[VERSIONS : VERSIONS + 2] == WAL
+    try:
+        _copy(instance, name, path, copy, hold)
+    except _RestartedTooOftenError:
+        _copy(instance, name, path, copy, hold=True)
+
+
+def _size(path: Path) -> int:
+    size = path.stat().st_size
+    with suppress(FileNotFoundError):
+        size += path.with_name(f"{path.name}-wal").stat().st_size
+    return size
+
+
+class _FilePart(Part):
+    name = PART
+    kind = KIND
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        with self._copy.open() as stream:
+            yield stream
+            if stream.tell() != self._copy.size:
+                raise ToolFailedError(f"Only {stream.tell()} of {self._copy.size} bytes of the copy were read.")
+
+
+class FileSnapshot(Snapshot):
+    """The finished copy."""
+
+    tool = "sqlite3 backup API"
+    tool_version = sqlite3.sqlite_version
+
+    def __init__(self, copy: Copy, facts: Inventory) -> None:
+        self.position = {}
+        self.parts = (_FilePart(copy),)
+        self._facts = facts
+
+    def inventory(self) -> Inventory:
+        return self._facts
+
+
+@contextmanager
+def take_snapshot(instance: Instance, name: str, path: Path) -> Iterator[FileSnapshot]:
+    """Copies, checks and counts a database.
+
+    Raises DatabaseBusyError, DatabaseCorruptError, PermissionDeniedError, NoSpaceError.
+    """
+    with ExitStack() as stack:
+        with translated(instance, name):
+            copy = stack.enter_context(empty_copy(_size(path)))
+            _fill(instance, name, path, copy)
+            versions = os.pread(copy.stream.fileno(), 2, VERSIONS)
+            with copy.reading() as connection:
+                facts = inventory(connection, f"Database {name} of instance {instance.id}")
+            facts.properties["journal_mode"] = "wal" if versions == WAL else "delete"
+            facts.notes.update(attributes(path))
+        yield FileSnapshot(copy, facts)
