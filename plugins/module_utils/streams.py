@@ -98,13 +98,15 @@ def compress(chunks: Iterable[bytes], method: str, level: int) -> Iterator[bytes
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
     for chunk in chunks:
-        while chunk:
+        while chunk and not inflater.eof:
             yield inflater.decompress(chunk, CHUNK_BYTES)
             chunk = inflater.unconsumed_tail
+        if inflater.eof and (chunk or inflater.unused_data):
+            raise ChecksumMismatchError("Other bytes follow the gzip stream.")
     while rest := inflater.decompress(inflater.unconsumed_tail, CHUNK_BYTES):
         yield rest
-    if not inflater.eof or inflater.unused_data:
-        raise ChecksumMismatchError("The gzip stream is cut off or followed by other bytes.")
+    if not inflater.eof:
+        raise ChecksumMismatchError("The gzip stream is cut off.")
 
 
 def decompress(chunks: Iterable[bytes], method: str) -> Iterator[bytes]:

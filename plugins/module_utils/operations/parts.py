@@ -118,7 +118,7 @@ class PartStore:
         return [future.result() for future in futures]
 
     def store_inventory(self, number: int, inventory: Inventory) -> PartRecord:
-        text = json.dumps(inventory.to_json(), ensure_ascii=False, indent=1)
+        text = json.dumps(inventory.to_json(), indent=1)
         return self._store(number, INVENTORY_PART, INVENTORY_KIND, iter([text.encode()]))
 
 

@@ -28,12 +28,13 @@ def encode_element(name: str) -> str:
     that gets longer than LONGEST_ELEMENT is cut there and ends in ``~`` and the start of its SHA-256. Different names
     never give the same element. The real name stands in the manifest.
     """
-    encoded = quote(name, safe="").replace("~", "%7E")
+    raw = name.encode("utf-8", "surrogateescape")  # file names need not be UTF-8
+    encoded = quote(raw, safe="").replace("~", "%7E")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
     if len(encoded) > LONGEST_ELEMENT:
-        encoded = f"{encoded[: LONGEST_ELEMENT - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return encoded
+        encoded = f"{encoded[: LONGEST_ELEMENT - 17]}~{hashlib.sha256(raw).hexdigest()[:16]}"
+    return encoded or "%"
 
 
 def set_id(kind: str, database: str, moment: datetime) -> str:

@@ -167,35 +167,40 @@ class LocalRepository:
         """Removes the staging folders whose makers are dead (their lock is free); returns their names."""
         removed = []
         with translated_os_errors(self.root):
-            for lock_file in sorted(self._staging_root.glob("*.lock")):
-                descriptor = try_lock(lock_file)
-                if descriptor is None:
-                    continue
-                try:
-                    shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
-                    lock_file.unlink(missing_ok=True)
-                    removed.append(lock_file.stem)
-                finally:
-                    os.close(descriptor)
+            for name in sorted({path.stem for path in self._staging_root.iterdir()}):
+                descriptor = try_lock(self._staging_lock(name))
+                if descriptor is not None:
+                    self._remove_staging(name, descriptor)
+                    removed.append(name)
         return removed
+
+    def _staging_lock(self, name: str) -> Path:
+        return self._staging_root / f"{name}.lock"
+
+    def _remove_staging(self, name: str, descriptor: int) -> None:
+        """Removes a staging folder and, once it is gone, its lock; what resists is left to the next run."""
+        folder = self._staging_root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            with suppress(OSError):
+                self._staging_lock(name).unlink()
+        os.close(descriptor)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
         """A folder to build a set in; it is gone afterwards unless it was published."""
         name = secrets.token_hex(8)
-        folder, lock_file = self._staging_root / name, self._staging_root / f"{name}.lock"
+        folder = self._staging_root / name
         with translated_os_errors(self.root):
-            descriptor = try_lock(lock_file)
+            descriptor = try_lock(self._staging_lock(name))
+        if descriptor is None:
+            raise RepositoryError(f"{folder} is in use by another run. Run again.")
         try:
             with translated_os_errors(self.root):
                 _make_private(folder / layout.PARTS)
             yield Staging(folder, self.root)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(FileNotFoundError):
-                lock_file.unlink()
-            if descriptor is not None:
-                os.close(descriptor)
+            self._remove_staging(name, descriptor)
 
     def publish(self, staging: Staging, manifest: Manifest) -> BackupSet:
         """Writes the checksums and, last, the manifest; brings all to the disk; makes the set appear by one rename."""

@@ -112,6 +112,13 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+def _check_types(record: type[Manifest | PartRecord], value: Any, where: Path) -> None:
+    for entry in fields(record):
+        found = value.get(entry.name, ...) if isinstance(value, dict) else ...
+        if not isinstance(found, _TYPES[str(entry.type)]) or isinstance(found, bool):
+            raise ManifestInvalidError(f"{where} was altered: {entry.name} is missing or of the wrong type.")
+
+
 def _is_plain_name(name: str) -> bool:
     return bool(name) and name not in (".", "..") and "/" not in name and "\0" not in name
 
@@ -124,15 +131,15 @@ def parse_manifest(value: Any, where: Path) -> Manifest:
         raise ManifestInvalidError(
             f"{where} has format {value['format']}; this version reads format {FORMAT}. Update the collection."
         )
-    for entry in fields(Manifest):
-        if not isinstance(value.get(entry.name), _TYPES[str(entry.type)]):
-            raise ManifestInvalidError(f"{where} was altered: {entry.name} is missing or of the wrong type.")
+    _check_types(Manifest, value, where)
+    for part in value["parts"]:
+        _check_types(PartRecord, part, where)
     try:
         parts = tuple(PartRecord(**part) for part in value["parts"])
         parse_time(value["started"])
     except (TypeError, ValueError):
         raise ManifestInvalidError(f"{where} was altered: its parts or times are not what they should be.") from None
-    if not all(isinstance(part.name, str) and _is_plain_name(part.name) for part in parts):
+    if not all(_is_plain_name(part.name) for part in parts):
         raise ManifestInvalidError(f"{where} was altered: the name of a part is no plain file name.")
     known = {entry.name for entry in fields(Manifest)}
     return Manifest(**{**{name: item for name, item in value.items() if name in known}, "parts": parts})
