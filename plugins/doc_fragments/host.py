@@ -113,7 +113,9 @@ options:
     TARGET: str = rf"""
 options:
   target:
-    description: Where to restore to. Without it, the instance of O(config_file) that O(instance) names.
+    description:
+      - Where to restore to.
+      - Without it, the instance of O(config_file) that O(instance) names, or the only one there.
     type: dict
     suboptions:
       instance:

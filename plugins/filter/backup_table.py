@@ -41,12 +41,13 @@ _value:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import size_words
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
-HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "WHERE OR WHY")
+HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
 DUE = "due"
 
 
@@ -67,7 +68,7 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         )
         return
     for entry in result["backups"]:
-        yield row(entry, "backed up", f"{entry['path']} ({entry['reason']})", entry["stored_bytes"])
+        yield row(entry, "backed up", f"{entry['id']} ({entry['reason']})", entry["stored_bytes"])
         for warning in entry["warnings"]:
             yield entry["instance"], entry["database"], "warning", "", "", warning
     tried = {(entry["instance"], entry["database"]) for entry in [*result["backups"], *result["failures"]]}
@@ -83,6 +84,9 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [row for result in results for row in _rows(result)]
     table = lines(HEADER, rows)
+    # {repository}/{host}/{instance}/{database}/{date}/{id}
+    places = {str(PurePath(entry["path"]).parents[3]) for result in results for entry in result.get("backups", [])}
+    table += [f"Stored in {place}" for place in sorted(places)]
     if any(row[2] == DUE for row in rows):
         free = min(result["free_bytes"] for result in results if result.get("planned"))
         table.append(f"The repository has {size_words(free)} free.")

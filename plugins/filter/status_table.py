@@ -45,7 +45,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import duration_words, size_words
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import parse_time
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import REGULAR, parse_time
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "NEWEST BACKUP", "AGE", "SIZE", "ROWS", "BACKUPS", "NOTE")
@@ -55,21 +55,21 @@ def status_table(instances: Sequence[Mapping[str, Any]], backups: Sequence[Mappi
     now = datetime.now(UTC)
     by_database: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for backup in backups:
-        if backup["kind"] == "database":
+        if backup["kind"] == "database" and backup["purpose"] == REGULAR:
             by_database.setdefault((backup["instance"], backup["database"]), []).append(backup)
     live: dict[tuple[str, str], str] = {}
     for instance in instances:
         if not instance["reachable"]:
             live[instance["id"], ""] = f"{instance['code']}: {instance['error']}"
         for database in instance["databases"]:
-            live[instance["id"], database["name"]] = ""
+            live[instance["id"], database["name"]] = "excluded" if database["excluded"] else ""
     unreachable = {instance["id"] for instance in instances if not instance["reachable"]}
     rows = []
     for key in sorted(live.keys() | by_database.keys()):
         stored = sorted(by_database.get(key, []), key=lambda backup: str(backup["started"]), reverse=True)
         note = live.get(key, "" if key[0] in unreachable else "no longer on the server")
         if not stored:
-            rows.append((*key, "NONE" if key[1] else "", "", "", "", "", note))
+            rows.append((*key, "" if note else "NONE", "", "", "", "", note))
             continue
         newest = stored[0]
         age = duration_words(now - parse_time(newest["started"]))

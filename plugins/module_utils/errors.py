@@ -68,6 +68,12 @@ class QueryFailedError(BackupdbError):
     code = "query_failed"
 
 
+class LibraryMissingError(BackupdbError):
+    """The Python on the host lacks a library, or has it in too old a version."""
+
+    code = "library_missing"
+
+
 class ToolMissingError(BackupdbError):
     """No client tool of the right flavour and version is installed."""
 
@@ -150,6 +156,12 @@ class SealBrokenError(BackupdbError):
     """A sealed part does not open: altered, reordered, truncated, or from another set."""
 
     code = "seal_broken"
+
+
+class SealMissingError(BackupdbError):
+    """The set is not sealed, and only sealed ones are accepted."""
+
+    code = "seal_missing"
 
 
 class KeyMissingError(BackupdbError):

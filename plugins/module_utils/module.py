@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-unty
 from ansible.module_utils.common.respawn import has_respawned, respawn_module  # type: ignore[import-untyped]
 
 from .config import DEFAULT_CONFIG_FILE, ENGINES, TLS_MODES, HostConfig, Instance, load_config, parse_instance
-from .errors import BackupdbError, InvalidConfigError, unexpected
+from .errors import BackupdbError, InvalidConfigError, LibraryMissingError, unexpected
 from .repository.catalog import Selection, parse_moment
 from .repository.local import LocalRepository
 from .security.keyring import DEFAULT_KEYRING
@@ -29,13 +30,14 @@ PRIVATE_UMASK = 0o077
 LARGEST_DEFAULT_JOBS = 4
 LARGEST_JOBS = 64
 LIBRARIES = {
-    "sqlalchemy": "sqlalchemy>=2.0",
-    "pymysql": "pymysql>=1.1",
-    "psycopg": "psycopg[binary]>=3.1",
-    "cryptography": "cryptography>=42",
-    "yaml": "pyyaml>=6",
-    "zstandard": "zstandard>=0.22",
+    "sqlalchemy": (2, 0),
+    "pymysql": (1, 1),
+    "psycopg": (3, 1),
+    "cryptography": (42, 0),
+    "pyyaml": (6, 0),
+    "zstandard": (0, 22),
 }
+"""What requirements.txt says: distributions and the oldest versions that will do."""
 
 CONNECTION_SPEC: dict[str, Any] = {
     "id": {"type": "str", "required": True},
@@ -77,6 +79,21 @@ SELECTION_SPEC: dict[str, Any] = {
 }
 
 
+def unfit_libraries() -> list[str]:
+    """The libraries that this Python lacks or has in too old a version, each in words."""
+    unfit = []
+    for name, minimum in LIBRARIES.items():
+        wanted = f"{name} >= {'.'.join(map(str, minimum))}"
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            unfit.append(wanted)
+            continue
+        if tuple(int(number) for number in re.findall(r"\d+", found)[:2]) < minimum:
+            unfit.append(f"{wanted} (there is {found})")
+    return unfit
+
+
 class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that runs library calls and turns their errors into fail_json."""
 
@@ -86,16 +103,15 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         self._require_libraries()
 
     def _require_libraries(self) -> None:
-        missing = [requirement for name, requirement in LIBRARIES.items() if find_spec(name) is None]
-        if not missing:
+        unfit = unfit_libraries()
+        if not unfit:
             return
         if not has_respawned() and os.access(AGENT_PYTHON, os.X_OK):
             respawn_module(AGENT_PYTHON)
         self.fail_json(
-            msg=f"These Python libraries are missing on the host: {', '.join(missing)}. Looked for them with "
-            f"{sys.executable} and for the agent at {AGENT_PYTHON}. Install them there, or point "
-            "ansible_python_interpreter to a Python that has them.",
-            code="library_missing",
+            msg=f"{sys.executable} on the host lacks these Python libraries: {', '.join(unfit)}. Install them there "
+            f"or in {AGENT_PYTHON.removesuffix('/bin/python')}, or set ansible_python_interpreter to a Python with them.",
+            code=LibraryMissingError.code,
         )
 
     def run(self, work: Callable[[], dict[str, Any]]) -> NoReturn:
@@ -116,17 +132,20 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
 
     def _config(self, required: bool) -> HostConfig:
         path = self.params["config_file"]
-        return load_config(path) if required or Path(path).exists() else HostConfig()
+        # Not Path.exists: an account that may not look into the folder has no configuration file there.
+        return load_config(path) if required or os.path.exists(path) else HostConfig()  # noqa: PTH110
 
     def instance_of(self, options: Mapping[str, Any]) -> Instance:
-        """The instance that a pair of options ``instance`` and ``connection`` describes."""
+        """The instance that a pair of options ``instance`` and ``connection`` describes, or the only one there is."""
         if options.get("connection"):
             return parse_instance({name: value for name, value in options["connection"].items() if value is not None})
         if options.get("instance"):
             return self._config(required=True).instance(options["instance"], self.params["config_file"])
-        raise InvalidConfigError(
-            "Name an instance of the configuration file with instance, or describe one with connection."
-        )
+        instances = self._config(required=True).instances
+        if len(instances) == 1:
+            return instances[0]
+        known = ", ".join(instance.id for instance in instances) or "none"
+        raise InvalidConfigError(f"Say which instance: {self.params['config_file']} has {known}.")
 
     def instances(self) -> list[Instance]:
         """The instance that the options describe or, without one, all that the configuration file has switched on."""

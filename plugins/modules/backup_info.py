@@ -64,6 +64,10 @@ backups:
       description: V(database) or V(users).
       type: str
       sample: database
+    purpose:
+      description: V(regular), or V(safety) for a backup that a restore took of what it was about to replace.
+      type: str
+      sample: regular
     method:
       description: How the data left the server.
       type: str

@@ -104,6 +104,10 @@ instances:
           description: Number of its tables.
           type: int
           sample: 42
+        excluded:
+          description: Whether the patterns of the instance leave it out of backups.
+          type: bool
+          sample: false
     error:
       description: Why the instance does not answer, in one sentence.
       type: str

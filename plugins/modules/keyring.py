@@ -62,7 +62,7 @@ keys:
       sample: active
 """
 
-from pathlib import Path
+import os
 
 from ..module_utils.module import BackupdbModule
 from ..module_utils.security.keyring import create_keyring, load_keyring
@@ -73,7 +73,7 @@ def main() -> None:
 
     def work() -> dict:
         path = module.params["keyring"]
-        missing = not Path(path).exists()
+        missing = not os.path.lexists(path)
         keys = []
         if not (missing and module.check_mode):
             keyring = create_keyring(path) if missing else load_keyring(path)

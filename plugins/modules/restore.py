@@ -54,6 +54,12 @@ options:
       - What belongs to them, such as indexes and triggers, comes with them.
     type: list
     elements: str
+  encrypt:
+    description:
+      - Whether only sealed backups are accepted.
+      - V(false) accepts unsealed ones too, which anybody could have made who can write to the repository.
+    type: bool
+    default: true
   owner:
     description:
       - For PostgreSQL, the role that shall own everything that is restored.
@@ -157,6 +163,7 @@ def main() -> None:
             "target_database": {"type": "str"},
             "existing": {"type": "str", "choices": ["fail", "replace"], "default": "fail"},
             "tables": {"type": "list", "elements": "str"},
+            "encrypt": {"type": "bool", "default": True},
             "owner": {"type": "str"},
             "jobs": {"type": "int"},
         }
@@ -174,6 +181,7 @@ def main() -> None:
             tables=options["tables"] or None,
             jobs=module.jobs(),
             owner=options["owner"],
+            sealed_only=options["encrypt"],
         )
         named = target if target.get("instance") or target.get("connection") else {"instance": options["instance"]}
         with closing(open_engine(module.instance_of(named))) as engine:

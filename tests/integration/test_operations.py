@@ -8,11 +8,13 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance, parse_instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.registry import open_engine
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AmbiguousError,
     BackupdbError,
@@ -22,12 +24,15 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ManifestInvalidError,
     NotFoundError,
     SealBrokenError,
+    SealMissingError,
     TargetExistsError,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.operations import backup as backup_operation
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.backup import BackupRun, Wanted
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.info import describe_instances, list_backups
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
-from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import SAFETY
+from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring, load_keyring
 from kit.workshop import HOST, Workshop
 
 ROWS = 200
@@ -165,7 +170,7 @@ def test_every_way_to_store_comes_back(
 ) -> None:
     backup = shop.back_up_one(instance, databases=["shop.db"], method=method, encrypt=encrypt, verify=True)
     assert (backup["compression"]["method"], backup["encrypted"]) == (method, encrypt)
-    restored = shop.restore(instance, target_database="copy.db")
+    restored = shop.restore(instance, target_database="copy.db", sealed_only=encrypt)
     assert (restored["tables"], restored["rows"], restored["row_count_matches"]) == (1, ROWS, True)
     assert rows_of(tmp_path / "data" / "copy.db") == rows_of(tmp_path / "data" / "shop.db")
 
@@ -248,7 +253,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[BackupdbError]]] = {
     "field added": (lambda folder: edit_manifest(folder, lambda value: value.update(x=1)), ManifestInvalidError),
     "sealing removed": (
         lambda folder: edit_manifest(folder, lambda value: value.update(encryption=None)),
-        ManifestInvalidError,
+        SealMissingError,
     ),
     "no seal": (lambda folder: edit_manifest(folder, lambda value: value.update(seal="")), ManifestInvalidError),
     "unknown scheme": (
@@ -310,6 +315,13 @@ def test_an_unsealed_set_shows_accidents(shop: Workshop, instance: Instance) -> 
     backup = shop.back_up_one(instance, databases=["shop.db"], encrypt=False)
     edit_manifest(Path(backup["path"]), lambda value: value.update(rows=1))
     with pytest.raises(ManifestInvalidError, match="was altered after it was written"):
+        shop.restore(instance, target_database="copy.db", sealed_only=False)
+
+
+def test_an_unsealed_set_is_not_taken_for_one_of_ours(shop: Workshop, instance: Instance) -> None:
+    shop.back_up_one(instance, databases=["shop.db"])
+    shop.back_up_one(instance, databases=["shop.db"], encrypt=False)
+    with pytest.raises(SealMissingError, match=r"is not sealed, so anybody who can write to .* could have made it"):
         shop.restore(instance, target_database="copy.db")
 
 
@@ -407,6 +419,21 @@ def test_an_instance_of_another_engine_is_refused(shop: Workshop, instance: Inst
     shop.back_up_one(instance, databases=["shop.db"])
     with pytest.raises(InvalidConfigError, match="is of engine sqlite, and instance pg is of engine postgresql"):
         shop.restore(parse_instance({"id": "pg", "engine": "postgresql"}))
+
+
+def test_a_safety_backup_is_neither_the_latest_nor_counted(shop: Workshop, instance: Instance) -> None:
+    """So a restore that is repeated word for word restores the same again."""
+    regular = shop.back_up_one(instance, databases=["shop.db"])
+    with closing(open_engine(instance)) as engine:
+        (database,) = [item for item in engine.databases() if item.name == "shop.db"]
+        options = Wanted(host=HOST, method="zstd", level=1)
+        run = BackupRun(engine, shop.repository, load_keyring(shop.keyring), options)
+        safety, _warnings = run.take(engine.server(), database, SAFETY)
+    mine = Selection(HOST, "lite", "shop.db", "database")
+    assert choose(shop.repository, "latest", mine).manifest.id == regular["id"]
+    assert choose(shop.repository, safety.manifest.id, mine).manifest.purpose == "safety"
+    (safety.path.parent / regular["id"]).rename(safety.path.parent.parent / "gone")
+    assert shop.back_up(instance, databases=["shop.db"], check=True).planned[0]["reason"] == "no backup yet"
 
 
 # the repository

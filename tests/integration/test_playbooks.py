@@ -99,7 +99,6 @@ def test_the_whole_way(fleet: Fleet) -> None:
     plan = play("vya.backupdb.backup", "--check", "--diff", "--limit", "alpha")
     assert plan.status == 0, plan.output
     assert [line.split()[:3] for line in plan.table()] == [
-        ["The", "repository", "has"],
         ["files", "app.db", "due"],
         ["maria-main", "wiki", "due"],
         ["pg-main", "crm", "due"],

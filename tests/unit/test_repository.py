@@ -71,6 +71,7 @@ def manifest(moment: datetime = MOMENT, **changes: Any) -> Manifest:
     values: dict[str, Any] = {
         "id": layout.set_id(kind, database, moment),
         "kind": kind,
+        "purpose": "regular",
         "method": "logical",
         "host": "db1",
         "instance": "main",

@@ -16,7 +16,8 @@ def words(lines: list[str]) -> list[str]:
 def test_backups() -> None:
     result = {
         "backups": [
-            {**SHOP, "stored_bytes": 1500, "duration_seconds": 0.84, "path": "/b/x", "reason": "no backup yet"}
+            {**SHOP, "stored_bytes": 1500, "duration_seconds": 0.84, "reason": "no backup yet", "id": "shop_1"}
+            | {"path": "/b/db1/pg1/shop/2026-11-23/shop_1"}
             | {"warnings": ["view v is\ninvalid"]}
         ],
         "failures": [
@@ -29,13 +30,14 @@ def test_backups() -> None:
     broken = {"item": "lite", "msg": "Wrong connection.", "code": "invalid_config"}
     lines = BackupTable().filters()["backup_table"]([result, broken])
     assert words(lines) == [
-        "INSTANCE DATABASE RESULT SIZE TIME WHERE OR WHY",
-        "pg1 shop backed up 1.5 kB 0.8 s /b/x (no backup yet)",
+        "INSTANCE DATABASE RESULT SIZE TIME BACKUP, OR WHY",
+        "pg1 shop backed up 1.5 kB 0.8 s shop_1 (no backup yet)",
         "pg1 shop warning view v is invalid",
         "pg1 old not due newest is 3 h old, max_age is 24 h",
         "pg1 crm FAILED locked: Database crm is locked.",
         "my1 FAILED connection_failed: Down.",
         "lite FAILED invalid_config: Wrong connection.",
+        "Stored in /b/db1",
     ]
     starts = {line.index(column) for line, column in zip(lines[1:3], ["backed up", "warning"], strict=True)}
     assert starts == {lines[0].index("RESULT")}
@@ -65,19 +67,25 @@ def test_status() -> None:
     def stored(database: str, hours: int, kind: str = "database") -> dict:
         started = (datetime.now(UTC) - timedelta(hours=hours, seconds=5)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {"instance": "pg1", "database": database, "kind": kind, "started": started} | {
+            "purpose": "safety" if hours == 0 else "regular",
             "id": f"{database}_{hours}",
             "stored_bytes": 1000,
             "rows": 7,
         }
 
     instances = [
-        {"id": "pg1", "reachable": True, "databases": [{"name": "shop"}, {"name": "new"}]},
+        {
+            "id": "pg1",
+            "reachable": True,
+            "databases": [{"name": name, "excluded": name == "test"} for name in ("shop", "new", "test")],
+        },
         {"id": "my1", "reachable": False, "databases": [], "code": "connection_failed", "error": "Down."},
     ]
-    backups = [stored("shop", 30), stored("shop", 3), stored("gone", 100), stored("", 1, "users")]
+    backups = [stored("shop", 30), stored("shop", 3), stored("shop", 0), stored("gone", 100), stored("", 1, "users")]
     assert words(StatusTable().filters()["status_table"](instances, backups))[1:] == [
         "my1 connection_failed: Down.",
         "pg1 gone gone_100 4 days 1.0 kB 7 1 no longer on the server",
         "pg1 new NONE",
         "pg1 shop shop_3 3 h 1.0 kB 7 2",
+        "pg1 test excluded",
     ]

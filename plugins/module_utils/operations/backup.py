@@ -20,7 +20,7 @@ from ..errors import BackupdbError, NoSpaceError, NotFoundError, unexpected
 from ..repository import layout
 from ..repository.catalog import Found, Selection, find
 from ..repository.local import BackupSet, LocalRepository
-from ..repository.manifest import Manifest, digest, format_time
+from ..repository.manifest import REGULAR, Manifest, digest, format_time
 from ..security.fernet import FernetKey
 from ..security.keyring import Keyring
 from ..version import COLLECTION_VERSION
@@ -133,8 +133,8 @@ class BackupRun:
         return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database"))
 
     def _newest(self, database: str) -> BackupSet | None:
-        backups = self._sets(database).backups
-        return backups[0] if backups else None
+        regular = (backup for backup in self._sets(database).backups if not backup.manifest.is_safety_backup)
+        return next(regular, None)
 
     def _check_space(self, database: Database) -> None:
         newest = self._newest(database.name)
@@ -146,7 +146,7 @@ class BackupRun:
                 f"{database.name} is expected to take {size_words(expected)}. Free room, then run again."
             )
 
-    def take(self, server: Server, database: Database) -> tuple[BackupSet, list[str]]:
+    def take(self, server: Server, database: Database, purpose: str = REGULAR) -> tuple[BackupSet, list[str]]:
         """Takes one backup of one database and publishes it; returns it with warnings for people.
 
         The caller holds the database's lock in the repository.
@@ -163,6 +163,7 @@ class BackupRun:
             records.append(store.store_inventory(len(records), inventory))
             manifest = Manifest(
                 **self._identity(server, snapshot, database.name, started),
+                purpose=purpose,
                 finished=format_time(_utc_now()),
                 duration_seconds=round(time.monotonic() - clock, 3),
                 raw_bytes=sum(record.raw_bytes for record in records),

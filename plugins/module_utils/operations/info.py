@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
-from ..config import Instance
+from ..config import Instance, select_names
 from ..engines.registry import open_engine
 from ..errors import BackupdbError
 from ..repository.catalog import Selection, find
@@ -37,8 +37,16 @@ def describe_instance(instance: Instance) -> dict[str, Any]:
             server = engine.server()
             entry["latency_ms"] = round((time.monotonic() - started) * 1000, 1)
             entry.update(reachable=True, flavour=server.flavour, server_version=server.version)
+            databases = engine.databases()
+            chosen = select_names((item.name for item in databases), instance.databases, instance.exclude).names
             entry["databases"] = [
-                {"name": item.name, "size_bytes": item.size_bytes, "tables": item.tables} for item in engine.databases()
+                {
+                    "name": item.name,
+                    "size_bytes": item.size_bytes,
+                    "tables": item.tables,
+                    "excluded": item.name not in chosen,
+                }
+                for item in databases
             ]
         except BackupdbError as error:
             entry.update(error=error.message, code=error.code)

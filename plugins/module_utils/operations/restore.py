@@ -12,9 +12,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..engines.base import Engine, RestoreRequest
-from ..errors import BackupdbError, InvalidConfigError, NotFoundError, RowCountMismatchError, TargetExistsError
+from ..errors import (
+    BackupdbError,
+    InvalidConfigError,
+    NotFoundError,
+    RowCountMismatchError,
+    SealMissingError,
+    TargetExistsError,
+)
 from ..repository.catalog import Selection, choose
 from ..repository.local import BackupSet, LocalRepository
+from ..repository.manifest import SAFETY
 from ..security.keyring import load_keyring
 from .backup import BackupRun, Wanted
 from .parts import OpenedSet, open_set
@@ -22,7 +30,11 @@ from .parts import OpenedSet, open_set
 
 @dataclass(frozen=True)
 class RestoreWanted:
-    """What is to be brought back. ``host`` is where a safety backup of the target is stored."""
+    """What is to be brought back.
+
+    ``host`` is where a safety backup of the target is stored. With ``sealed_only``, a set that is not sealed is
+    refused: whoever can write to the repository could have put it there.
+    """
 
     backup: str
     selection: Selection
@@ -32,6 +44,7 @@ class RestoreWanted:
     tables: Sequence[str] | None = None
     jobs: int = 1
     owner: str | None = None
+    sealed_only: bool = True
 
 
 @dataclass
@@ -79,6 +92,11 @@ class RestoreRun:
             raise InvalidConfigError(
                 f"Backup {backup.manifest.id} is of engine {backup.manifest.engine}, and instance "
                 f"{self._engine.instance.id} is of engine {self._engine.name}. Name a target of the same engine."
+            )
+        if wanted.sealed_only and backup.manifest.encryption is None:
+            raise SealMissingError(
+                f"Backup {backup.manifest.id} is not sealed, so anybody who can write to {self._repository.root} could "
+                "have made it. If you trust it, restore it with encrypt: false."
             )
         source = open_set(self._repository, backup, self._keyring_path)
         source.check_stored_bytes()
@@ -180,4 +198,4 @@ class RestoreRun:
         self._repository.prepare()
         keyring = load_keyring(self._keyring_path) if plan.backup.manifest.encryption else None
         run = BackupRun(self._engine, self._repository, keyring, wanted)
-        return run.take(self._engine.server(), database)[0]
+        return run.take(self._engine.server(), database, SAFETY)[0]

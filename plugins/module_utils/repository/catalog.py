@@ -107,7 +107,7 @@ def choose(repository: LocalRepository, backup_id: str, selection: Selection) ->
     """
     found = find(repository, selection)
     if backup_id == LATEST:
-        candidates = found.backups
+        candidates = [backup for backup in found.backups if not backup.manifest.is_safety_backup]
         if len(_subjects(candidates)) > 1:
             some = "; ".join(" / ".join(subject) for subject in sorted(_subjects(candidates))[:5])
             raise AmbiguousError(

@@ -16,6 +16,8 @@ from typing import Any
 from ..errors import ManifestInvalidError
 
 FORMAT = 1
+REGULAR = "regular"
+SAFETY = "safety"
 UNSEALED = "sha256:"
 """What the seal of a set without encryption starts with: it shows accidents, not intent."""
 
@@ -47,6 +49,7 @@ class Manifest:
 
     id: str
     kind: str
+    purpose: str
     method: str
     host: str
     instance: str
@@ -75,6 +78,11 @@ class Manifest:
     collection_version: str
     format: int = FORMAT
     seal: str = ""
+
+    @property
+    def is_safety_backup(self) -> bool:
+        """Taken by a restore of what it was about to replace: never what "latest" or the age of backups mean."""
+        return self.purpose == SAFETY
 
     @property
     def moment(self) -> datetime:
