@@ -19,6 +19,7 @@ from ..errors import (
     ConnectionFailedError,
     DatabaseBusyError,
     InvalidConfigError,
+    LibraryMissingError,
     NotFoundError,
     PermissionDeniedError,
     QueryFailedError,
@@ -31,8 +32,14 @@ if TYPE_CHECKING:
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
+with suppress(ImportError):
+    import pymysql
+
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 2
+_LIBPQ_ATTEMPT = re.compile(
+    r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
+)
 LOCAL_SOCKETS = {"mysql": "/run/mysqld/mysqld.sock", "postgresql": "/var/run/postgresql"}
 
 # MySQL error numbers: "Server Error Message Reference" and "Client Error Message Reference" of the MySQL manual.
@@ -110,7 +117,7 @@ def _mysql_arguments(instance: Instance) -> dict[str, Any]:
         arguments["host"], arguments["port"] = tcp_address(instance)
     if instance.tls.mode == "disable" or (socket and instance.tls.mode == "prefer"):
         arguments["ssl_disabled"] = True
-    else:
+    elif instance.tls.mode != "prefer" or pymysql.VERSION < (1, 2):  # later ones take a context for "require"
         arguments["ssl"] = _tls_context(instance)
     return arguments
 
@@ -137,7 +144,7 @@ def create_engine(instance: Instance, database: str | None = None) -> sa.Engine:
     if instance.engine == "mysql":
         driver, arguments = "mysql+pymysql", _mysql_arguments(instance)
         arguments["user"] = instance.username
-        arguments["password"] = instance.password or ""
+        arguments["password"] = (instance.password or "").encode()  # the driver itself would take it for Latin-1
         arguments["database"] = database
     else:
         driver, arguments = "postgresql+psycopg", dict(libpq_parameters(instance))
@@ -145,9 +152,14 @@ def create_engine(instance: Instance, database: str | None = None) -> sa.Engine:
         arguments["dbname"] = database
         if instance.password is not None:
             arguments["password"] = instance.password
-    engine = sa.create_engine(
-        f"{driver}://", connect_args=arguments, pool_size=POOL_SIZE, pool_pre_ping=True, hide_parameters=True
-    )
+    try:
+        engine = sa.create_engine(
+            f"{driver}://", connect_args=arguments, pool_size=POOL_SIZE, pool_pre_ping=True, hide_parameters=True
+        )
+    except ImportError as error:  # psycopg is there and its libpq is not
+        raise LibraryMissingError(
+            f"The Python library {driver.partition('+')[2]} cannot be used on the host: {driver_sentence(error)}."
+        ) from None
     if instance.engine == "mysql" and instance.tls.mode in ("require", "verify-ca", "verify-full"):
         sa.event.listen(engine, "connect", _tls_guard(instance))
     return engine
@@ -170,7 +182,7 @@ def _tls_guard(instance: Instance) -> Callable[[Any, Any], None]:
 
 def run_quoted(connection: sa.Connection, statement: str) -> sa.CursorResult[Any]:
     """Runs a statement whose identifiers are quoted already, to the letter: nothing in it is a placeholder."""
-    return connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+    return connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _classify(instance: Instance, original: BaseException) -> type[BackupdbError]:
@@ -192,7 +204,9 @@ def _classify(instance: Instance, original: BaseException) -> type[BackupdbError
 def driver_sentence(original: BaseException) -> str:
     """The server's own words, on one line, without the driver's error number and wrapping."""
     words = original.args[1] if len(original.args) > 1 and isinstance(original.args[0], int) else original
-    return " ".join(str(words).split()).rstrip(".")
+    # libpq repeats its sentence for every address and for every attempt with and without TLS.
+    attempts = (_LIBPQ_ATTEMPT.sub("", line).strip() for line in str(words).splitlines())
+    return " ".join(" ".join(dict.fromkeys(attempts)).split()).rstrip(".")
 
 
 @contextmanager

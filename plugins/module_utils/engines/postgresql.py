@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PostgreSQL: pg_dump for all that is hard, COPY streams for what is large, restores that swap databases by rename."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from typing import ClassVar
+
+from ..config import Instance
+from ..errors import BackupdbError
+from . import postgresql_catalog as catalog
+from .base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from .connect import create_engine, translated_errors
+from .postgresql_databases import Maintenance, exists
+from .postgresql_plan import plan_restore, tables_of
+from .postgresql_restore import WholeRestore
+from .postgresql_snapshot import open_snapshot
+from .postgresql_tables import TablesRestore
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import sqlalchemy as sa
+
+CONNECTIONS = 4
+
+
+class PostgreSQL(Engine):
+    """PostgreSQL 13 and newer."""
+
+    name: ClassVar[str] = "postgresql"
+    replaces_atomically: ClassVar[bool] = True
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance)
+        self._maintenance = Maintenance(instance)
+
+    def close(self) -> None:
+        self._maintenance.close()
+
+    def server(self) -> Server:
+        with self._maintenance.connection() as connection:
+            version = str(connection.execute(sa.text("SHOW server_version")).scalar_one())
+        return Server("postgresql", version.split()[0])
+
+    def databases(self) -> list[Database]:
+        """Sizes are 0 where the account may not see them; tables are counted where it may connect.
+
+        ``postgres`` is among them only when the instance names it to the letter.
+        """
+        with self._maintenance.connection() as connection:
+            found = connection.execute(
+                sa.text("""
+                    SELECT datname, has_database_privilege(oid, 'CONNECT') AS open,
+                           CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
+                                THEN pg_database_size(oid) ELSE 0 END AS size
+                    FROM pg_database
+                    WHERE NOT datistemplate AND datallowconn AND NOT starts_with(datname, :staging)
+                    ORDER BY datname COLLATE "C" """),
+                {"staging": catalog.STAGING_PREFIX},
+            ).all()
+        listed = [
+            row
+            for row in found
+            if row.datname not in catalog.SYSTEM_DATABASES or row.datname in self.instance.databases
+        ]
+        with ThreadPoolExecutor(CONNECTIONS) as pool:  # each needs a connection of its own
+            tables = pool.map(lambda row: self._count_tables(row.datname) if row.open else 0, listed)
+            return [Database(row.datname, row.size, count) for row, count in zip(listed, tables, strict=True)]
+
+    def _count_tables(self, database: str) -> int:
+        engine = create_engine(self.instance, database)
+        try:
+            with translated_errors(self.instance), engine.connect() as connection:
+                return sum(table.kind == "r" for table in catalog.relations(connection))
+        except BackupdbError:  # pg_hba.conf may know of reasons, and the list of databases is still right
+            return 0
+        finally:
+            engine.dispose()
+
+    def exists(self, database: str) -> bool:
+        with self._maintenance.connection() as connection:
+            return exists(connection, database)
+
+    def existing_tables(self, database: str) -> list[str]:
+        return tables_of(self.instance, database) if self.exists(database) else []
+
+    def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
+        return open_snapshot(self.instance, database)
+
+    def check_restore(self, request: RestoreRequest) -> list[str]:
+        return plan_restore(self._maintenance, request).warnings
+
+    def restore(self, request: RestoreRequest) -> Restored:
+        """Whole databases are loaded under another name and swapped in; named tables go in by one transaction.
+
+        Raises ToolFailedError for any error of any tool, RowCountMismatchError, DatabaseBusyError when the database to
+        replace stays in use; the target is then as it was.
+        """
+        maintenance = Maintenance(self.instance, avoid=request.database)
+        try:
+            plan = plan_restore(maintenance, request)
+            restore = WholeRestore if plan.tables is None else TablesRestore
+            return restore(maintenance, request, plan).run()
+        finally:
+            maintenance.close()

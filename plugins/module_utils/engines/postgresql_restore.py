@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole PostgreSQL database brought back: loaded under a name of ours, counted, then swapped in by rename."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from typing import IO, BinaryIO
+
+from .. import commands
+from ..config import Instance
+from ..errors import NoSpaceError
+from . import postgresql_catalog as catalog
+from .base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
+from .postgresql_databases import Maintenance, Staging, staging
+from .postgresql_plan import Plan, archive_part
+from .postgresql_sql import copy_in, count_rows, quoted
+from .postgresql_tools import PSQL, Client, inherited, spool_folder, told
+
+CHUNK_BYTES = 1 << 20
+
+SESSION = (
+    "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "
+    "SET idle_in_transaction_session_timeout = 0; SET search_path = ''; SET xmloption = content; "
+    "SET check_function_bodies = false; SET client_min_messages = warning"
+)
+"""As pg_restore sets its own sessions."""
+
+
+@contextmanager
+def spooled_archive(source: Source) -> Iterator[IO[bytes]]:
+    """The archive as a file without a name, for pg_restore wants to seek in it and its jobs to open it again."""
+    with tempfile.TemporaryFile(dir=spool_folder()) as file:
+        with source.open(archive_part(source)) as stream:
+            try:
+                shutil.copyfileobj(stream, file, CHUNK_BYTES)
+                file.flush()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise NoSpaceError(
+                    f"{spool_folder()} is full, and pg_restore needs the archive there. "
+                    "Make room, or set TMPDIR to a larger folder."
+                ) from None
+        yield file
+
+
+def copy_statement(source: Source, part: StoredPart) -> str:
+    """The statement that takes a part of kind ``copy`` in."""
+    notes = source.inventory.notes
+    copy = notes["copies"][part.name]
+    table = notes["tables"][copy["table"]]
+    return copy_in(table["schema"], table["name"], copy["columns"], source.inventory.properties["encoding"])
+
+
+@contextmanager
+def archive_script(
+    plan: Plan, archive: IO[bytes], arguments: Sequence[str], pass_fds: Iterable[int] = ()
+) -> Iterator[BinaryIO]:
+    """Entries of the archive as a script for psql."""
+    argv = [plan.pg_restore.path, "--file=-", *plan.arguments, *arguments, inherited(archive.fileno())]
+    with commands.reading(argv, pass_fds=[archive.fileno(), *pass_fds]) as stream:
+        yield stream
+
+
+def send_script(plan: Plan, script: BinaryIO, psql: BinaryIO) -> None:
+    """Copies a script; a setting in its head that the target is too old for stays out."""
+    if plan.through_psql:
+        psql.write(script.read(4096).replace(b"SET transaction_timeout = 0;\n", b"", 1))
+    shutil.copyfileobj(script, psql, CHUNK_BYTES)
+
+
+def _shared_jobs(source: Source, copies: Sequence[StoredPart], jobs: int) -> tuple[int, int]:
+    """How many of the jobs load the archive and how many the copies, by their bytes; each kind gets one at least."""
+    if not copies:
+        return jobs, 1
+    archive, rest = archive_part(source).raw_bytes, sum(part.raw_bytes for part in copies)
+    for_archive = max(1, min(jobs - 1, round(jobs * archive / max(archive + rest, 1))))
+    return for_archive, max(1, jobs - for_archive)
+
+
+class WholeRestore:
+    def __init__(self, maintenance: Maintenance, request: RestoreRequest, plan: Plan) -> None:
+        self._maintenance, self._request, self._plan = maintenance, request, plan
+        self._instance: Instance = maintenance.instance
+        self._source = request.source
+        self._what = f"database {request.database} on instance {self._instance.id}"
+
+    def run(self) -> Restored:
+        plan, request = self._plan, self._request
+        with (
+            spooled_archive(self._source) as archive,
+            staging(self._maintenance, plan.properties["owner"], plan.properties) as target,
+        ):
+            self._load(target, archive)
+            tables = self._counted(target)
+            compare_rows(request.expected_tables, tables, request.database)
+            warnings = target.apply(plan.properties, acl=plan.acl)
+            warnings += target.publish(request.database, replace=request.replace)
+        return Restored(tables, warnings)
+
+    def _load(self, target: Staging, archive: IO[bytes]) -> None:
+        copies = [part for part in self._source.parts if part.kind == "copy"]
+        with Client(self._instance, target.name) as client:
+            section = partial(self._section, client, archive)
+            section("pre-data", 1)
+            for_archive, for_copies = _shared_jobs(self._source, copies, self._request.jobs)
+            tasks: list[Callable[[], None]] = [partial(section, "data", for_archive)]
+            tasks += [partial(self._copy, client, part) for part in copies]
+            in_parallel(tasks, 1 if self._request.jobs == 1 else for_copies + bool(copies), target.disconnect)
+            section("post-data", self._request.jobs)
+
+    def _section(self, client: Client, archive: IO[bytes], section: str, jobs: int) -> None:
+        plan = self._plan
+        with told(f"Restoring the {section} of {self._what}"):
+            if plan.through_psql:
+                with (
+                    client.writing(plan.psql, [*PSQL, "--file=-"]) as psql,
+                    archive_script(plan, archive, [f"--section={section}"]) as script,
+                ):
+                    send_script(plan, script, psql)
+                return
+            arguments = [f"--section={section}", "--exit-on-error", *([f"--jobs={jobs}"] if jobs > 1 else [])]
+            client.run(
+                plan.pg_restore,
+                [*plan.arguments, *arguments, inherited(archive.fileno())],
+                pass_fds=[archive.fileno()],
+            )
+
+    def _copy(self, client: Client, part: StoredPart) -> None:
+        role = [f"SET ROLE {quoted(self._request.owner)}"] if self._request.owner is not None else []
+        statements = ["; ".join([SESSION, *role]), copy_statement(self._source, part)]
+        arguments = [*PSQL, *(f"--command={statement}" for statement in statements)]
+        with (
+            told(f"Restoring {part.name} of {self._what}"),
+            client.writing(self._plan.psql, arguments) as psql,
+            self._source.open(part) as stream,
+        ):
+            shutil.copyfileobj(stream, psql, CHUNK_BYTES)
+
+    def _counted(self, target: Staging) -> list[Table]:
+        expected = {table.label for table in self._request.expected_tables}
+        with target.connection() as connection:
+            return count_rows(connection, [table for table in catalog.relations(connection) if table.label in expected])
+
+
+def in_parallel(tasks: Sequence[Callable[[], None]], workers: int, stop: Callable[[], None]) -> None:
+    """Runs the tasks, the first ones first. On the first failure no further one starts, ``stop`` is called to end the
+    running ones, and that failure is raised."""
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            stop()
+            raise

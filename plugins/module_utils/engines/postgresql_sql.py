@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names, values and statements written as PostgreSQL reads them, by SQLAlchemy's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+from .base import Table
+from .connect import run_quoted
+
+if TYPE_CHECKING:
+    from .postgresql_catalog import Relation
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import postgresql
+
+COUNTS_A_QUERY = 100
+
+
+@cache
+def _dialect() -> sa.Dialect:
+    """PostgreSQL's quoting without a driver's placeholders: a ``%`` or ``:`` in a name stays as it is."""
+    return postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+
+
+def quoted(*names: str) -> str:
+    """A name, or a qualified one, always in double quotes."""
+    return ".".join(_dialect().identifier_preparer.quote_identifier(name) for name in names)
+
+
+def quoted_list(names: Sequence[str]) -> str:
+    return ", ".join(quoted(name) for name in names)
+
+
+def literal(value: str) -> str:
+    """A string constant, for statements that take no parameters; standard_conforming_strings must be on."""
+    return str(sa.literal(value).compile(dialect=_dialect(), compile_kwargs={"literal_binds": True}))
+
+
+def copy_out(schema: str, table: str, columns: Sequence[str], encoding: str, pages: tuple[int, int | None]) -> str:
+    """``COPY … TO STDOUT`` of a heap table's pages from the first up to, not including, the second; None is the end.
+
+    A ctid comparison reads only those pages since PostgreSQL 14 ("TID Range Scan").
+    """
+    first, end = pages
+    what = f"{quoted(schema, table)} ({quoted_list(columns)})"
+    if first or end is not None:
+        where = f"ctid >= '({int(first)},0)'" + (f" AND ctid < '({int(end)},0)'" if end is not None else "")
+        what = f"(SELECT {quoted_list(columns)} FROM ONLY {quoted(schema, table)} WHERE {where})"  # noqa: S608 - quoted
+    return f"COPY {what} TO STDOUT WITH (ENCODING {literal(encoding)})"
+
+
+def copy_in(schema: str, table: str, columns: Sequence[str], encoding: str) -> str:
+    return f"COPY {quoted(schema, table)} ({quoted_list(columns)}) FROM STDIN WITH (ENCODING {literal(encoding)})"
+
+
+def counting(relations: Sequence[Relation]) -> list[str]:
+    """Queries that together count the rows of each relation: its position in the sequence, and the rows."""
+    selects = [
+        f"SELECT {position} AS position, count(*) AS rows FROM {'ONLY ' if relation.kind == 'r' else ''}"  # noqa: S608 - names are quoted
+        + quoted(relation.schema, relation.name)
+        for position, relation in enumerate(relations)
+    ]
+    return [" UNION ALL ".join(selects[i : i + COUNTS_A_QUERY]) for i in range(0, len(selects), COUNTS_A_QUERY)]
+
+
+def count_rows(connection: sa.Connection, relations: Sequence[Relation], snapshot: str | None = None) -> list[Table]:
+    """Counts the rows of relations; an inheritance parent's or a leaf partition's own rows, a ``p`` one's all rows.
+
+    Every query is a transaction, for in one the locks of all indexes would add up; ``snapshot`` is an exported one.
+    """
+    counted: list[Table] = []
+    for query in counting(relations):
+        if snapshot is not None:
+            run_quoted(connection, f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
+        for row in run_quoted(connection, query):
+            relation = relations[row.position]
+            counted.append(Table(relation.schema, relation.name, row.rows, relation.size_bytes))
+        connection.commit()
+    return counted

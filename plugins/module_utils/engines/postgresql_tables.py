@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Named tables brought back into a PostgreSQL database in one transaction: all of them, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO
+
+from .. import commands
+from .base import Restored, RestoreRequest, StoredPart, Table, compare_rows
+from .postgresql_catalog import Relation
+from .postgresql_databases import Maintenance, staging
+from .postgresql_plan import Plan
+from .postgresql_restore import CHUNK_BYTES, archive_script, copy_statement, send_script, spooled_archive
+from .postgresql_sql import counting, quoted
+from .postgresql_toc import Chosen, choose, parse
+from .postgresql_tools import PSQL, Client, inherited, told
+
+_ROWS_COUNTED = "vya-backupdb rows"
+_FIELDS = "|"
+
+
+class TablesRestore:
+    """One psql session gets a BEGIN, the entries of the archive, the rows, and, once their number is right, the COMMIT.
+
+    A session that ends before, for whatever reason, has done nothing.
+    """
+
+    def __init__(self, maintenance: Maintenance, request: RestoreRequest, plan: Plan) -> None:
+        self._maintenance, self._request, self._plan = maintenance, request, plan
+        self._source = request.source
+        self._known: dict[str, Any] = self._source.inventory.notes["tables"]
+        self._labels = plan.tables or ()
+        self._what = f"tables of database {request.database} on instance {maintenance.instance.id}"
+
+    def run(self) -> Restored:
+        plan, request = self._plan, self._request
+        with spooled_archive(self._source) as archive:
+            chosen = self._choose(archive)
+            warnings = chosen.warnings
+            if plan.database_exists:
+                tables = self._load(request.database, archive, chosen)
+            else:
+                with staging(self._maintenance, plan.properties["owner"], plan.properties) as target:
+                    tables = self._load(target.name, archive, chosen)
+                    warnings += target.apply(plan.properties, acl=plan.acl)
+                    warnings += target.publish(request.database, replace=False)
+        return Restored(tables, warnings)
+
+    def _choose(self, archive: IO[bytes]) -> Chosen:
+        argv = [self._plan.pg_restore.path, "--list", "--verbose", inherited(archive.fileno())]
+        with told(f"Listing the archive of database {self._source.database}"):
+            listing = commands.output(argv, pass_fds=[archive.fileno()])
+        return choose(
+            parse(listing.split("\n")),
+            {self._known[label]["oid"] for label in self._labels},
+            {table["oid"]: (table["schema"], table["name"]) for table in self._known.values()},
+            {table["oid"] for label, table in self._known.items() if label in self._plan.existing},
+            new_database=not self._plan.database_exists,
+            utf8=self._source.inventory.properties["encoding"] == "UTF8",
+        )
+
+    def _load(self, database: str, archive: IO[bytes], chosen: Chosen) -> list[Table]:
+        instance = self._maintenance.instance
+        with (
+            told(f"Restoring {self._what}"),
+            Client(instance, database) as client,
+            _session(client.talking(self._plan.psql, [*PSQL, "--file=-"])) as psql,
+        ):
+            self._send(psql.stdin, "BEGIN")
+            if self._plan.replaced:
+                named = ", ".join(self._quoted(label) for label in self._plan.replaced)
+                self._send(psql.stdin, f"DROP TABLE {named}")
+            self._entries(psql.stdin, archive, chosen.numbers, "--section=pre-data")
+            self._entries(psql.stdin, archive, chosen.numbers, "--section=data")
+            for part in self._copies():
+                self._copy(psql.stdin, part)
+            self._entries(psql.stdin, archive, chosen.numbers, "--section=post-data")
+            self._entries(psql.stdin, archive, chosen.last)
+            tables = self._counted(psql)
+            compare_rows(self._expected(), tables, self._request.database)
+            self._send(psql.stdin, "COMMIT")
+        return tables
+
+    def _quoted(self, label: str) -> str:
+        return quoted(self._known[label]["schema"], self._known[label]["name"])
+
+    def _expected(self) -> list[Table]:
+        return [table for table in self._source.inventory.tables if table.label in self._labels]
+
+    def _copies(self) -> list[StoredPart]:
+        copies = self._source.inventory.notes["copies"]
+        return [
+            part for part in self._source.parts if part.kind == "copy" and copies[part.name]["table"] in self._labels
+        ]
+
+    @staticmethod
+    def _send(psql: BinaryIO, statement: str) -> None:
+        """A statement of our own: the scripts of the archive speak the encoding of its database, we UTF-8."""
+        psql.write(f"SET client_encoding = 'UTF8';\n{statement};\n".encode())
+
+    def _entries(self, psql: BinaryIO, archive: IO[bytes], numbers: Sequence[int], *arguments: str) -> None:
+        if not numbers:
+            return
+        wanted = commands.SecretFile("".join(f"{number};\n" for number in numbers))
+        try:
+            with archive_script(self._plan, archive, [f"--use-list={wanted.path}", *arguments], [wanted.fd]) as script:
+                send_script(self._plan, script, psql)
+        finally:
+            wanted.close()
+        if self._request.owner is not None:
+            self._send(psql, f"SET ROLE {quoted(self._request.owner)}")
+
+    def _copy(self, psql: BinaryIO, part: StoredPart) -> None:
+        self._send(psql, copy_statement(self._source, part))
+        with self._source.open(part) as stream:
+            shutil.copyfileobj(stream, psql, CHUNK_BYTES)
+        psql.write(b"\\.\n")
+
+    def _counted(self, psql: commands.Child) -> list[Table]:
+        """Asks psql itself, for nobody else sees the rows before the COMMIT."""
+        expected = self._expected()
+        kinds = [self._known[table.label]["kind"] for table in expected]
+        relations = [
+            Relation(0, table.schema, table.name, kind, False) for table, kind in zip(expected, kinds, strict=True)
+        ]
+        for query in counting(relations):
+            self._send(psql.stdin, query)
+        psql.stdin.write(f"\\echo {_ROWS_COUNTED!r}\n".encode())
+        psql.stdin.flush()
+        counted: list[Table] = []
+        for line in psql.stdout:
+            text = line.decode(errors="replace").rstrip("\n")
+            if text == _ROWS_COUNTED:
+                return counted
+            position, separator, rows = text.partition(_FIELDS)
+            if separator:
+                table = expected[int(position)]
+                counted.append(Table(table.schema, table.name, int(rows), table.size_bytes))
+        psql.finish()
+        return counted
+
+
+@contextmanager
+def _session(psql: commands.Child) -> Iterator[commands.Child]:
+    """Leaving cleanly sends the end of the input; a psql that ended by itself is reported by its own words."""
+    try:
+        yield psql
+        psql.stdin.close()
+    except BrokenPipeError:
+        psql.finish()
+        raise
+    except BaseException:
+        psql.kill()
+        raise
+    psql.finish()

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of contents of a pg_dump archive, and which entries belong to which tables.
+
+``pg_restore --list --verbose`` prints for every entry its number, the oids of its catalogue and of its object, its
+kind, schema, name and owner, and the numbers of the entries that it depends on (pg_backup_archiver.c, PrintTOCSummary).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+# The longest first: "TABLE DATA" is not a "TABLE" named DATA.
+_KINDS = sorted(
+    (
+        "ACL", "AGGREGATE", "CHECK CONSTRAINT", "COMMENT", "CONSTRAINT", "DEFAULT", "DEFAULT ACL", "DOMAIN",
+        "EXTENSION",
+        "FK CONSTRAINT", "FOREIGN TABLE", "FUNCTION", "INDEX", "INDEX ATTACH", "MATERIALIZED VIEW",
+        "MATERIALIZED VIEW DATA", "POLICY", "PROCEDURE", "PUBLICATION", "PUBLICATION TABLE", "ROW SECURITY", "RULE",
+        "SCHEMA", "SECURITY LABEL", "SEQUENCE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SHELL TYPE", "STATISTICS",
+        "STATISTICS DATA", "TABLE", "TABLE ATTACH", "TABLE DATA", "TRIGGER", "TYPE", "VIEW",
+    ),
+    key=len,
+    reverse=True,
+)  # fmt: skip
+_LINE = re.compile(rf"(\d+); \d+ (\d+) (?:({'|'.join(_KINDS)}) )?(.*)")
+
+# What a table takes along. Those named by their table may depend on other tables too, whose they are not.
+_NAMED_BY_TABLE = {"DEFAULT", "CHECK CONSTRAINT", "CONSTRAINT", "FK CONSTRAINT", "POLICY", "ROW SECURITY", "RULE",
+                   "TRIGGER", "TABLE DATA"}  # fmt: skip
+_BY_FIRST_TABLE = {"INDEX", "STATISTICS", "SEQUENCE"}
+_ABOUT_ONE = {"ACL", "COMMENT", "SECURITY LABEL", "SEQUENCE OWNED BY", "SEQUENCE SET", "STATISTICS DATA"}
+_JOINING = {"TABLE ATTACH", "INDEX ATTACH"}
+_ROWS = {"TABLE DATA", "MATERIALIZED VIEW DATA"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    number: int
+    oid: int
+    kind: str
+    rest: str
+    depends: list[int] = field(default_factory=list)
+
+
+def parse(listing: Iterable[str]) -> list[Entry]:
+    """The entries of a verbose listing, in the archive's order."""
+    entries: list[Entry] = []
+    for line in listing:
+        if entries and line.startswith(";\tdepends on:"):
+            entries[-1].depends.extend(int(number) for number in line.split(":", 1)[1].split())
+        elif found := _LINE.match(line):
+            number, oid, kind, rest = found.groups()
+            entries.append(Entry(int(number), int(oid), kind or "", rest))
+    return entries
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The numbers of the entries to restore, of those to restore last of all, and sentences about what stays out.
+
+    A partition is attached last to a partitioned table that stays as it is: else the server would make its indexes
+    before the archive does.
+    """
+
+    numbers: list[int]
+    last: list[int]
+    warnings: list[str]
+
+
+def _as_listed(text: str, *, utf8: bool) -> str:
+    """A listing has names in one line, in the encoding of their database: of others than UTF-8 compare the ASCII."""
+    return re.sub(r"[\r\n]", " ", text) if utf8 else re.sub(r"[^ -~]", "", text)
+
+
+class _Choice:
+    def __init__(
+        self, entries: Sequence[Entry], wanted: Collection[int], names: Mapping[int, tuple[str, str]], *, utf8: bool
+    ) -> None:
+        self._entries = entries
+        self._by_number = {entry.number: entry for entry in entries}
+        self._utf8 = utf8
+        listed = {oid: _as_listed(f"{schema} {name} ", utf8=utf8) for oid, (schema, name) in names.items()}
+        self.tables = {entry.number: entry.oid for entry in entries if entry.kind == "TABLE"}
+        self._labels = {number: listed[oid] for number, oid in self.tables.items() if oid in listed}
+        self.own_tables = {number for number, oid in self.tables.items() if oid in wanted}
+        self.numbers = set(self.own_tables)
+        self.warnings: list[str] = []
+
+    def _belongs(self, entry: Entry) -> bool:
+        tables = [number for number in entry.depends if number in self._labels]
+        if entry.kind in _NAMED_BY_TABLE:
+            line = _as_listed(f"{entry.rest} ", utf8=self._utf8)
+            named = [number for number in tables if line.startswith(self._labels[number])]
+            # of tables "a" and "a b" the longer name is meant
+            return bool(named) and max(named, key=lambda number: len(self._labels[number])) in self.own_tables
+        if entry.kind in _BY_FIRST_TABLE:
+            return bool(tables) and tables[0] in self.own_tables
+        return entry.kind in _ABOUT_ONE and not self.numbers.isdisjoint(entry.depends)
+
+    def take_along(self) -> None:
+        while more := {
+            entry.number for entry in self._entries if entry.number not in self.numbers and self._belongs(entry)
+        }:
+            self.numbers |= more
+
+    def leave_out(self) -> None:
+        """Foreign keys to tables that are not restored with them, and memberships in publications."""
+        left_out: set[int] = set()
+        for entry in self._entries:
+            if entry.kind == "FK CONSTRAINT" and entry.number in self.numbers:
+                elsewhere = [self._by_number.get(number) for number in entry.depends if number not in self.numbers]
+                if any(other and other.kind in ("TABLE", "CONSTRAINT", "INDEX") for other in elsewhere):
+                    left_out.add(entry.number)
+                    self.warnings.append(
+                        f"The foreign key {_title(entry)} is left out: it leads to a table not restored here."
+                    )
+            elif entry.kind in _ABOUT_ONE and left_out.intersection(entry.depends):
+                left_out.add(entry.number)
+            elif entry.kind == "PUBLICATION TABLE" and self.own_tables.intersection(entry.depends):
+                self.warnings.append(
+                    f"The membership in publication {_title(entry)} is left out: add the table to it again."
+                )
+        self.numbers -= left_out
+
+    def bring_needed(self) -> None:
+        """All that the entries depend on, and what is said about it, but no rows of other tables."""
+        waiting = list(self.numbers)
+        while waiting:
+            depends = [self._by_number.get(number) for number in self._by_number[waiting.pop()].depends]
+            needed = {entry.number for entry in depends if entry and entry.kind not in _ROWS} - self.numbers
+            self.numbers |= needed
+            waiting += needed
+        about = [entry for entry in self._entries if entry.kind in _ABOUT_ONE and entry.depends]
+        self.numbers |= {entry.number for entry in about if self.numbers.issuperset(entry.depends)}
+
+    def join(self, present: Collection[int]) -> list[int]:
+        """Attaches partitions and their indexes; returns what is to be attached to tables that are there already."""
+        joining = [entry for entry in self._entries if entry.kind in _JOINING]
+        self.numbers |= {entry.number for entry in joining if self.numbers.issuperset(entry.depends)}
+        there = self.numbers | {number for number, oid in self.tables.items() if oid in present}
+        return [
+            entry.number
+            for entry in joining
+            if entry.number not in self.numbers
+            and self.own_tables.intersection(entry.depends)
+            and there.issuperset(entry.depends)
+        ]
+
+
+def choose(
+    entries: Sequence[Entry],
+    wanted: Collection[int],
+    names: Mapping[int, tuple[str, str]],
+    present: Collection[int],
+    *,
+    new_database: bool,
+    utf8: bool,
+) -> Chosen:
+    """The entries that make the wanted tables whole; ``names`` has schema and name of all tables, by their oids.
+
+    Into an existing database nothing comes that is not the tables' own; ``present`` are the tables that are there, to
+    which partitions are attached again. A new database also gets all that the tables need.
+    """
+    choice = _Choice(entries, wanted, names, utf8=utf8)
+    choice.take_along()
+    choice.leave_out()
+    if new_database:
+        choice.bring_needed()
+    last = choice.join(present)
+    return Chosen([entry.number for entry in entries if entry.number in choice.numbers], last, choice.warnings)
+
+
+def _title(entry: Entry) -> str:
+    """The entry's schema and name without its owner, which ends the line."""
+    return entry.rest.rsplit(" ", 1)[0]
