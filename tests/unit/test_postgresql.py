@@ -195,7 +195,9 @@ def test_foreign_key_to_what_stays_out(utf8: bool) -> None:
     entries = parse(LISTING.splitlines())
     alone = choose(entries, [16400], NAMES, (), new_database=False, utf8=utf8)
     assert set(alone.numbers) == OF_A_B - {3348, 3525}
-    assert alone.warnings == ["The foreign key s a b fk is left out: it leads to a table not restored here."]
+    assert alone.warnings == ["The foreign key s a b fk is left out: it leads to a table that the database lacks."]
+    there = choose(entries, [16400], NAMES, [16396], new_database=False, utf8=utf8)
+    assert (set(there.numbers), there.warnings) == (OF_A_B, [])
     both = choose(entries, [16400, 16396], NAMES, (), new_database=False, utf8=utf8)
     assert set(both.numbers) == OF_A | OF_A_B
 

@@ -217,11 +217,11 @@ class Engine(ABC):
 
 def compare_rows(expected: Iterable[Table], restored: Iterable[Table], database: str) -> None:
     """Raises RowCountMismatchError naming the first tables whose rows differ from what the backup recorded."""
-    actual = {table.label: table.rows for table in restored}
+    actual = {(table.schema, table.name): table.rows for table in restored}
     wrong = [
-        f"{table.label} has {actual.get(table.label, 'no')} rows instead of {table.rows}"
+        f"{table.label} has {actual.get((table.schema, table.name), 'no')} rows instead of {table.rows}"
         for table in expected
-        if actual.get(table.label) != table.rows
+        if actual.get((table.schema, table.name)) != table.rows
     ]
     if wrong:
         more = f" and {len(wrong) - 5} more tables" if len(wrong) > 5 else ""

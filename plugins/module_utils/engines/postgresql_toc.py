@@ -107,16 +107,25 @@ class _Choice:
         }:
             self.numbers |= more
 
-    def leave_out(self) -> None:
-        """Foreign keys to tables that are not restored with them, and memberships in publications."""
+    def _leads_to_what_is_there(self, key: Entry, present: Collection[int]) -> bool:
+        """Whether all that a foreign key depends on is restored with it or is in the target already."""
+        there = self.numbers | {number for number, oid in self.tables.items() if oid in present}
+        others = [self._by_number[number] for number in key.depends if number in self._by_number]
+        return all(
+            other.number in there or (other.kind in ("CONSTRAINT", "INDEX") and not there.isdisjoint(other.depends))
+            for other in others
+            if other.kind in ("TABLE", "CONSTRAINT", "INDEX")
+        )
+
+    def leave_out(self, present: Collection[int]) -> None:
+        """Foreign keys to tables that the target will not have, and memberships in publications."""
         left_out: set[int] = set()
         for entry in self._entries:
             if entry.kind == "FK CONSTRAINT" and entry.number in self.numbers:
-                elsewhere = [self._by_number.get(number) for number in entry.depends if number not in self.numbers]
-                if any(other and other.kind in ("TABLE", "CONSTRAINT", "INDEX") for other in elsewhere):
+                if not self._leads_to_what_is_there(entry, present):
                     left_out.add(entry.number)
                     self.warnings.append(
-                        f"The foreign key {_title(entry)} is left out: it leads to a table not restored here."
+                        f"The foreign key {_title(entry)} is left out: it leads to a table that the database lacks."
                     )
             elif entry.kind in _ABOUT_ONE and left_out.intersection(entry.depends):
                 left_out.add(entry.number)
@@ -163,11 +172,11 @@ def choose(
     """The entries that make the wanted tables whole; ``names`` has schema and name of all tables, by their oids.
 
     Into an existing database nothing comes that is not the tables' own; ``present`` are the tables that are there, to
-    which partitions are attached again. A new database also gets all that the tables need.
+    which partitions are attached and foreign keys lead again. A new database also gets all that the tables need.
     """
     choice = _Choice(entries, wanted, names, utf8=utf8)
     choice.take_along()
-    choice.leave_out()
+    choice.leave_out(present)
     if new_database:
         choice.bring_needed()
     last = choice.join(present)

@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from ..engines.base import Engine, RestoreRequest
 from ..errors import (
     BackupdbError,
     InvalidConfigError,
-    NotFoundError,
     RowCountMismatchError,
     SealMissingError,
     TargetExistsError,
@@ -25,7 +23,7 @@ from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import SAFETY
 from ..security.keyring import load_keyring
 from .backup import BackupRun, Wanted
-from .parts import OpenedSet, open_set
+from .parts import open_set
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class RestoreRun:
         request = RestoreRequest(
             source=source,
             database=wanted.target_database or backup.manifest.database,
-            tables=self._tables(source, backup),
+            tables=tuple(wanted.tables) if wanted.tables else None,
             replace=wanted.replace,
             jobs=wanted.jobs,
             owner=wanted.owner,
@@ -113,29 +111,12 @@ class RestoreRun:
             self._refuse_existing(request)
         return RestorePlan(backup, self._engine.instance.id, request, exists, self._engine.check_restore(request))
 
-    def _tables(self, source: OpenedSet, backup: BackupSet) -> tuple[str, ...] | None:
-        if self._wanted.tables is None:
-            return None
-        labels = [table.label for table in source.inventory.tables]
-        for name in self._wanted.tables:
-            if name not in labels:
-                near = get_close_matches(name, labels, 3, 0.5)
-                hint = f" Did you mean {', '.join(near)}?" if near else ""
-                raise NotFoundError(f"Backup {backup.manifest.id} has no table '{name}'.{hint}")
-        return tuple(self._wanted.tables)
-
     def _refuse_existing(self, request: RestoreRequest) -> None:
-        where = f"{request.database} of instance {self._engine.instance.id}"
+        """Existing tables are the engine's to refuse: it knows which ones belong to those that were asked for."""
         if request.tables is None:
             raise TargetExistsError(
-                f"Database {where} exists. Restore under another name with target_database, "
-                "or replace it with existing: replace."
-            )
-        there = sorted(set(request.tables) & set(self._engine.existing_tables(request.database)))
-        if there:
-            raise TargetExistsError(
-                f"Database {where} has the table(s) {', '.join(there)} already. "
-                "Restore into another database, or replace them with existing: replace."
+                f"Database {request.database} of instance {self._engine.instance.id} exists. "
+                "Restore under another name with target_database, or replace it with existing: replace."
             )
 
     def run(self, plan: RestorePlan) -> dict[str, Any]:
