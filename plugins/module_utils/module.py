@@ -109,8 +109,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         if not has_respawned() and os.access(AGENT_PYTHON, os.X_OK):
             respawn_module(AGENT_PYTHON)
         self.fail_json(
-            msg=f"{sys.executable} on the host lacks these Python libraries: {', '.join(unfit)}. Install them there "
-            f"or in {AGENT_PYTHON.removesuffix('/bin/python')}, or set ansible_python_interpreter to a Python with them.",
+            msg=f"{sys.executable} on the host lacks Python libraries: {', '.join(unfit)}. Install them there or in "
+            f"{AGENT_PYTHON.removesuffix('/bin/python')}, or set ansible_python_interpreter to a Python with them.",
             code=LibraryMissingError.code,
         )
 
