@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -247,3 +249,14 @@ def test_the_roles_in_somebody_elses_play_and_a_configuration_file_on_the_host(f
     assert done.status == 0, done.output
     assert (fleet.folder / "alpha" / "files" / "second.db").exists()
     assert len(list((fleet.folder / "configured").glob("*/*/*/*/*/manifest.json"))) == 1
+
+
+def test_a_host_whose_python_lacks_the_libraries(fleet: Fleet) -> None:
+    bare = fleet.folder / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    play = fleet.controller.play(
+        "vya.backupdb.backup", "--limit", "beta", "-e", f"ansible_python_interpreter={bare}/bin/python"
+    )
+    assert play.status == 2
+    assert f"{bare}/bin/python on the host lacks Python libraries: sqlalchemy >= 2.0, pymysql >= 1.1," in play.output
+    assert "Traceback" not in play.output
