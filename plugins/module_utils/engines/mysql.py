@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MySQL and MariaDB: out through mysqldump or mariadb-dump, back through mysql or mariadb."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, closing
+
+from ..commands import SecretFile
+from ..config import Instance
+from . import mysql_catalogue as catalogue
+from .base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from .connect import create_engine, translated_errors
+from .mysql_check import check_target
+from .mysql_restore import Client, Restore
+from .mysql_snapshot import open_snapshot
+from .mysql_tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
+
+
+class MySQL(Engine):
+    """A MySQL or MariaDB server; which of the two is asked of the server."""
+
+    name = "mysql"
+    replaces_atomically = False
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance)
+        self._engine = create_engine(instance)
+
+    def server(self) -> Server:
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            version = catalogue.server_version(connection)
+        return Server("mariadb" if "MariaDB" in version else "mysql", version)
+
+    def databases(self) -> list[Database]:
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            return catalogue.databases(connection)
+
+    def exists(self, database: str) -> bool:
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            return catalogue.stored_name(connection, database) is not None
+
+    def existing_tables(self, database: str) -> list[str]:
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            kinds = catalogue.names_of_tables(connection, database)
+        return sorted(name for name, kind in kinds.items() if kind in catalogue.TABLE_KINDS)
+
+    def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
+        return open_snapshot(self.instance, database, jobs)
+
+    def check_restore(self, request: RestoreRequest) -> list[str]:
+        self._client_tool()
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            return check_target(connection, self.instance, request)
+
+    def restore(self, request: RestoreRequest) -> Restored:
+        self.check_restore(request)
+        flavour, tool = self._client_tool()
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            options = option_file(self.instance, flavour, catalogue.encrypted(connection))
+        with closing(SecretFile(options)) as secret:
+            return Restore(self._engine, Client(self.instance, flavour, tool, Login(secret)), request).run()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _client_tool(self) -> tuple[Flavour, Tool]:
+        server = self.server()
+        flavour = FLAVOURS[server.flavour]
+        return flavour, find_tool(flavour, flavour.client_programs, server.version)

@@ -1,0 +1,338 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the catalogue of a MySQL or MariaDB server says: databases, tables, views, definers, collations.
+
+All from the INFORMATION_SCHEMA tables that both families have (MySQL manual, chapter "INFORMATION_SCHEMA Tables").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .base import Database
+from .connect import run_quoted
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.expression import ColumnElement
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import mysql
+
+SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
+BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
+TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
+TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+# mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
+ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
+
+
+def _view(name: str, *columns: str) -> sa.TableClause:
+    return sa.table(name, *(sa.column(column) for column in columns), schema="information_schema")
+
+
+def _is(column: ColumnElement[str], database: str) -> ColumnElement[bool]:
+    """The first condition finds the database without reading them all, the second tells ``a`` from ``A``."""
+    return sa.and_(column == database, sa.cast(column, sa.BINARY) == database.encode())
+
+
+def quoted(*names: str) -> str:
+    """A name, or names from the outside in, as SQLAlchemy quotes them for run_quoted."""
+    preparer = mysql.dialect(paramstyle="named").identifier_preparer  # any other style doubles percent signs
+    return ".".join(preparer.quote_identifier(name) for name in names)
+
+
+def literal(text: str) -> str:
+    """A string as SQLAlchemy writes it into a statement for run_quoted."""
+    compiled = sa.literal(text).compile(
+        dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
+    )
+    return str(compiled)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One table: what makes it the same table, and how large it is."""
+
+    name: str
+    kind: str
+    engine: str
+    collation: str
+    columns: tuple[tuple[Any, ...], ...] = ()
+    indexes: tuple[tuple[Any, ...], ...] = ()
+    character_sets: frozenset[str] = field(default=frozenset(), compare=False)
+    collations: frozenset[str] = field(default=frozenset(), compare=False)
+    types: frozenset[str] = field(default=frozenset(), compare=False)
+    precise_history: bool = field(default=False, compare=False)
+    size_bytes: int = field(default=0, compare=False)
+
+
+def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
+    result = run_quoted(connection, query) if isinstance(query, str) else connection.execute(query)
+    return [tuple(row) for row in result]
+
+
+def server_version(connection: sa.Connection) -> str:
+    return str(connection.scalar(sa.select(sa.func.version())))
+
+
+def encrypted(connection: sa.Connection) -> bool:
+    rows = _rows(connection, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    return bool(rows and rows[0][1])
+
+
+def variable(connection: sa.Connection, name: str) -> Any:
+    """A system variable by its name, None where the server has none of that name."""
+    rows = _rows(connection, f"SHOW VARIABLES WHERE Variable_name = {literal(name)}")
+    return rows[0][1] if rows else None
+
+
+def databases(connection: sa.Connection) -> list[Database]:
+    """Every database but the system's. Names are compared as bytes: ``a`` and ``A`` are two databases."""
+    schemata = _view("schemata", "schema_name")
+    tables = _view("tables", "table_schema", "table_type", "data_length", "index_length")
+    name = sa.cast(schemata.c.schema_name, sa.BINARY)
+    size = sa.func.sum(sa.func.ifnull(tables.c.data_length, 0) + sa.func.ifnull(tables.c.index_length, 0))
+    own = sa.and_(sa.cast(tables.c.table_schema, sa.BINARY) == name, tables.c.table_type.in_(TABLE_KINDS))
+    query = (
+        sa.select(name, sa.func.ifnull(size, 0), sa.func.count(tables.c.table_schema))
+        .select_from(schemata.outerjoin(tables, own))
+        .where(schemata.c.schema_name.not_in(SYSTEM_DATABASES))
+        .group_by(name)
+    )
+    found = [Database(row[0].decode(), int(row[1]), int(row[2])) for row in _rows(connection, query)]
+    return sorted(found, key=lambda database: database.name)
+
+
+def stored_name(connection: sa.Connection, database: str) -> str | None:
+    """The name under which the server keeps a database, None when it has none of that name."""
+    names = set(connection.scalars(sa.select(_view("schemata", "schema_name").c.schema_name)))
+    if database in names:
+        return database
+    folded = variable(connection, "lower_case_table_names") in ("1", "2")
+    return next((name for name in names if folded and name.lower() == database.lower()), None)
+
+
+def names_of_tables(connection: sa.Connection, database: str) -> dict[str, str]:
+    """The names of tables, views and sequences of a database, each with its kind."""
+    tables = _view("tables", "table_schema", "table_name", "table_type")
+    query = sa.select(tables.c.table_name, tables.c.table_type).where(_is(tables.c.table_schema, database))
+    return {row[0]: row[1] for row in _rows(connection, query)}
+
+
+def tables(connection: sa.Connection, database: str) -> dict[str, TableInfo]:
+    """Every table with its columns and indexes, by name; views and sequences left out."""
+    view = _view(
+        "tables", "table_schema", "table_name", "table_type", "engine", "table_collation", "data_length", "index_length"
+    )
+    c = view.c
+    query = sa.select(
+        c.table_name, c.table_type, c.engine, c.table_collation, c.data_length, c.index_length
+    ).where(_is(c.table_schema, database), c.table_type.in_(TABLE_KINDS))  # fmt: skip
+    columns = _columns(connection, database)
+    indexes = _indexes(connection, database)
+    found = {}
+    for name, kind, engine, collation, data, index in _rows(connection, query):
+        own = columns.get(name, [])
+        found[name] = TableInfo(
+            name=name,
+            kind=kind,
+            engine=engine or "",
+            collation=collation or "",
+            columns=tuple(own),
+            indexes=tuple(indexes.get(name, ())),
+            character_sets=frozenset(column[7] for column in own if column[7]),
+            collations=frozenset(column[8] for column in own if column[8]) | ({collation} if collation else set()),
+            types=frozenset(str(column[2]).partition("(")[0].lower() for column in own),
+            precise_history=any(column[9] == "ROW START" and "bigint" in column[2] for column in own),
+            size_bytes=int(data or 0) + int(index or 0),
+        )
+    return dict(sorted(found.items()))
+
+
+def _columns(connection: sa.Connection, database: str) -> dict[str, list[tuple[Any, ...]]]:
+    view = _view(
+        "columns", "table_schema", "table_name", "ordinal_position", "column_name", "column_type", "is_nullable",
+        "column_default", "extra", "column_comment", "character_set_name", "collation_name", "generation_expression",
+    )  # fmt: skip
+    c = view.c
+    wanted = (
+        c.ordinal_position, c.column_name, c.column_type, c.is_nullable, c.column_default, c.extra, c.column_comment,
+        c.character_set_name, c.collation_name, c.generation_expression,
+    )  # fmt: skip
+    query = sa.select(c.table_name, *wanted).where(_is(c.table_schema, database))
+    return _by_table(_rows(connection, query), database)
+
+
+def _indexes(connection: sa.Connection, database: str) -> dict[str, list[tuple[Any, ...]]]:
+    view = _view(
+        "statistics", "table_schema", "table_name", "index_name", "seq_in_index", "column_name", "non_unique",
+        "sub_part", "collation", "index_type",
+    )  # fmt: skip
+    c = view.c
+    wanted = (c.index_name, c.seq_in_index, c.column_name, c.non_unique, c.sub_part, c.collation, c.index_type)
+    query = sa.select(c.table_name, *wanted).where(_is(c.table_schema, database))
+    return _by_table(_rows(connection, query), database)
+
+
+def _by_table(rows: Iterable[tuple[Any, ...]], database: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows by their first column, sorted; the database's own name is taken out of expressions that hold it."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    own = quoted(database) + "."
+    for row in rows:
+        values = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row[1:])
+        plain = tuple(value.replace(own, "") if isinstance(value, str) else value for value in values)
+        found.setdefault(row[0], []).append(plain)
+    for listed in found.values():
+        listed.sort(key=repr)
+    return found
+
+
+def schema_sha256(listing: Iterable[TableInfo]) -> str:
+    """SHA-256 over tables, columns and indexes: equal schemas have equal hashes, whatever the database is called."""
+    canonical = [
+        [table.name, table.kind, table.engine, table.collation, table.columns, table.indexes] for table in listing
+    ]
+    return hashlib.sha256(json.dumps(canonical, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def properties(connection: sa.Connection, database: str) -> dict[str, Any]:
+    """The database's default character set and collation and, where the server has one, its comment."""
+    view = _view("schemata", "schema_name")
+    everything: sa.ColumnElement[Any] = sa.literal_column("*")
+    query = sa.select(everything).select_from(view).where(_is(view.c.schema_name, database))
+    for row in connection.execute(query).mappings():
+        values = {name.lower(): value for name, value in row.items()}
+        return {
+            "character_set": values["default_character_set_name"],
+            "collation": values["default_collation_name"],
+            "comment": values.get("schema_comment") or "",
+        }
+    return {}
+
+
+_STORED_OBJECTS = {
+    "views": ("table_schema", ("collation_connection",)),
+    "routines": ("routine_schema", ("collation_connection", "database_collation")),
+    "triggers": ("trigger_schema", ("collation_connection", "database_collation")),
+    "events": ("event_schema", ("collation_connection", "database_collation")),
+}
+
+
+@dataclass(frozen=True)
+class StoredObjects:
+    """How many views, routines, triggers and events a database has, who they run as, and the collations they name."""
+
+    counts: dict[str, int]
+    definers: list[str]
+    collations: list[str]
+
+
+def stored_objects(connection: sa.Connection, database: str) -> StoredObjects:
+    counts: dict[str, int] = {}
+    definers: set[str] = set()
+    collations: set[str] = set()
+    for name, (schema, kept) in _STORED_OBJECTS.items():
+        view = _view(name, schema, "definer", *kept)
+        query = sa.select(view.c.definer, *(view.c[column] for column in kept)).where(_is(view.c[schema], database))
+        rows = _rows(connection, query)
+        counts[name] = len(rows)
+        definers.update(row[0] for row in rows)
+        collations.update(value for row in rows for value in row[1:] if value)
+    return StoredObjects(counts, sorted(definers - {""}), sorted(collations))
+
+
+def broken_views(connection: sa.Connection, database: str) -> list[dict[str, str]]:
+    """The views that the server can't open, which would stop the dump tools: ``name``, ``sql`` (SHOW CREATE VIEW)
+    and ``reason`` in the server's words. The database must be the connection's own."""
+    kinds = names_of_tables(connection, database)
+    broken = []
+    for name in sorted(name for name, kind in kinds.items() if kind == "VIEW"):
+        try:
+            run_quoted(connection, f"SHOW FIELDS FROM {quoted(name)}").close()
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated or error.orig is None:
+                raise
+            sql = str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])
+            broken.append({"name": name, "sql": sql, "reason": str(error.orig.args[-1])})
+    return broken
+
+
+def mentioning(connection: sa.Connection, database: str, other: str) -> list[str]:
+    """The routines, triggers and events of a database whose text names another database in front of a dot."""
+    pattern = re.compile(rf"(?<![\w$`]){re.escape(other)}\s*\.|{re.escape(quoted(other))}\s*\.", re.IGNORECASE)
+    found = []
+    for view_name, schema, name, text in (
+        ("routines", "routine_schema", "routine_name", "routine_definition"),
+        ("triggers", "trigger_schema", "trigger_name", "action_statement"),
+        ("events", "event_schema", "event_name", "event_definition"),
+    ):
+        view = _view(view_name, schema, name, text)
+        rows = _rows(connection, sa.select(view.c[name], view.c[text]).where(_is(view.c[schema], database)))
+        found += [row[0] for row in rows if pattern.search(row[1] or "")]
+    return sorted(found)
+
+
+def count_rows(connection: sa.Connection, database: str, table: str, history: bool) -> int:
+    """The rows of a table; with ``history`` those of the past, too (MariaDB's system-versioned tables)."""
+    source = sa.table(table, schema=database)
+    query = sa.select(sa.func.count()).select_from(source)
+    if history:
+        query = query.with_hint(source, "FOR SYSTEM_TIME ALL", "*")
+    return int(connection.scalar(query) or 0)
+
+
+def claim(connection: sa.Connection, name: str) -> None:
+    """Takes the server-wide lock of that name for as long as the connection lives."""
+    connection.execute(sa.select(sa.func.get_lock(name, 0)))
+
+
+def unclaimed(connection: sa.Connection, prefix: str) -> list[str]:
+    """The databases whose names begin with a prefix and whose lock nobody holds."""
+    name = _view("schemata", "schema_name").c.schema_name
+    query = sa.select(name).where(name.startswith(prefix, autoescape=True), sa.func.is_free_lock(name) == 1)
+    return [row[0] for row in _rows(connection, query)]
+
+
+def known_collations(connection: sa.Connection) -> set[str]:
+    """Every name under which the server knows a collation (MariaDB 10.10 added full names next to short ones)."""
+    view = _view("collation_character_set_applicability")
+    everything: sa.ColumnElement[Any] = sa.literal_column("*")
+    rows = _rows(connection, sa.select(everything).select_from(view))
+    return {str(value) for row in rows for value in row}
+
+
+def known_engines(connection: sa.Connection) -> set[str]:
+    view = _view("engines", "engine", "support")
+    return set(connection.scalars(sa.select(view.c.engine).where(view.c.support.in_(("YES", "DEFAULT")))))
+
+
+def accounts(connection: sa.Connection) -> set[str] | None:
+    """Every account as ``user@host``, roles included; None when they may not be read."""
+    user = sa.table("user", sa.column("user"), sa.column("host"), schema="mysql")
+    try:
+        rows = _rows(connection, sa.select(user.c.user, user.c.host))
+    except sa.exc.DBAPIError:
+        return None
+    return {f"{row[0]}@{row[1]}" for row in rows}
+
+
+def position(connection: sa.Connection, flavour: str) -> dict[str, Any]:
+    """Binary log file, position and GTID of this moment; empty without a binary log or the privilege to see it."""
+    status: list[tuple[Any, ...]] = []
+    for statement in ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"):  # MySQL 8.4 renamed it, MariaDB has both
+        with suppress(sa.exc.DBAPIError):
+            status = _rows(connection, statement)
+            break
+    if not status:
+        return {}
+    found = {"binlog_file": status[0][0], "binlog_position": int(status[0][1])}
+    gtid = variable(connection, "gtid_binlog_pos") if flavour == "mariadb" else status[0][4]
+    return found | ({"gtid": " ".join(str(gtid).split())} if gtid else {})

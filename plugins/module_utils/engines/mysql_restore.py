@@ -1,0 +1,280 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a backup back into a MySQL or MariaDB server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .. import commands
+from ..config import Instance
+from ..errors import BackupdbError, ToolFailedError
+from ..security.redact import Redactor
+from . import mysql_catalogue as catalogue
+from .base import Restored, RestoreRequest, StoredPart, Table, compare_rows
+from .connect import run_quoted, translated_errors
+from .mysql_script import SchemaScript, chunks, data_script, objects_script, renamed_view
+from .mysql_tools import Flavour, Login, Tool, client_arguments
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+STOP_CHECK_MILLISECONDS = 200
+STAGING_PREFIX = "vya_restore_"
+
+
+class _StoppedError(Exception):
+    """Another part failed; this one ends without being to blame."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client program of the target, ready to load scripts."""
+
+    instance: Instance
+    flavour: Flavour
+    tool: Tool
+    login: Login
+
+    def load(self, database: str, script: Iterable[bytes], stop: threading.Event) -> None:
+        """Feeds a script into a database; raises ToolFailedError with the client's words at its first error."""
+        with commands.writing(
+            client_arguments(self.flavour, self.tool, self.login, database),
+            env=self.login.environment,
+            pass_fds=(self.login.secret.fd,),
+            redact=Redactor([self.instance.password]),
+        ) as stdin:
+            os.set_blocking(stdin.fileno(), False)
+            for data in script:
+                _write(stdin.fileno(), data, stop)
+
+
+def _write(descriptor: int, data: bytes, stop: threading.Event) -> None:
+    """Writes into a pipe that may be full for as long as one statement runs, and still ends when told to."""
+    left = memoryview(data)
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
+    while left:
+        if stop.is_set():
+            raise _StoppedError
+        if ready.poll(STOP_CHECK_MILLISECONDS):
+            left = left[os.write(descriptor, left) :]
+
+
+class Restore:
+    """One restore. ``run`` does it; on any failure no database stays that did not exist before."""
+
+    def __init__(self, engine: sa.Engine, client: Client, request: RestoreRequest) -> None:
+        self._engine, self._client, self._request = engine, client, request
+        self._inventory = request.source.inventory
+        self._names = frozenset(table.name for table in request.expected_tables)
+        self._stop = threading.Event()
+        self._warnings: list[str] = []
+        self._missing_views = 0
+
+    def run(self) -> Restored:
+        stored = self._query(lambda connection: catalogue.stored_name(connection, self._request.database))
+        if stored is not None and self._request.tables is not None:
+            tables = self._restore_into(stored)
+        else:
+            if stored is not None:
+                self._execute(f"DROP DATABASE {catalogue.quoted(stored)}")
+            tables = self._restore_anew(self._request.database)
+        return Restored(tables, self._warnings)
+
+    def _restore_anew(self, database: str) -> list[Table]:
+        """All that was asked for, into a database that does not exist."""
+        whole = self._request.tables is None
+        self._create(database)
+        try:
+            script = SchemaScript(self._request.source.database, database, None if whole else self._names)
+            tables = self._load_tables(database, script)
+            self._load_objects(database, events=whole)
+            if whole:
+                self._create_broken_views(database)
+                self._compare_objects(database)
+        except BaseException:
+            self._drop(database)
+            raise
+        return tables
+
+    def _restore_into(self, database: str) -> list[Table]:
+        """Named tables into a database that exists: loaded and proven beside it, then put in the place of the old.
+
+        The foreign keys come after the move: until then they would point beside the database, too.
+        """
+        staging = STAGING_PREFIX + secrets.token_hex(8)
+        script = SchemaScript(self._request.source.database, database, self._names, foreign_keys_apart=True)
+        with self._claimed(staging):
+            self._create(staging)
+            try:
+                tables = self._load_tables(staging, script)
+                self._execute(*self._swap(staging, database, script.foreign_keys))
+            finally:
+                self._drop(staging)
+        self._load_objects(database, events=False)
+        return tables
+
+    @contextmanager
+    def _claimed(self, staging: str) -> Iterator[None]:
+        """Holds a lock named like the staging database; what has none was left by a restore that was killed."""
+        with self._engine.connect() as connection:
+            connection.detach()
+            with translated_errors(self._client.instance):
+                run_quoted(connection, "SET SESSION wait_timeout = 604800")
+                catalogue.claim(connection, staging)
+                leftovers = catalogue.unclaimed(connection, STAGING_PREFIX)
+            for leftover in leftovers:
+                self._drop(leftover)
+            yield
+
+    def _create(self, database: str) -> None:
+        properties = self._inventory.properties
+        character_set, collation = properties["character_set"], properties["collation"]
+        statement = (
+            f"CREATE DATABASE {catalogue.quoted(database)} "
+            f"CHARACTER SET {catalogue.literal(character_set)} COLLATE {catalogue.literal(collation)}"
+        )
+        if properties["comment"] and self._client.flavour.name == "mariadb":
+            statement += f" COMMENT {catalogue.literal(properties['comment'])}"
+        self._execute(statement)
+
+    def _drop(self, database: str) -> None:
+        with suppress(BackupdbError):  # the error that led here is the one to report
+            self._execute(f"DROP DATABASE IF EXISTS {catalogue.quoted(database)}")
+
+    def _load_tables(self, database: str, script: SchemaScript) -> list[Table]:
+        """Schema, then data, then the proof; views and routines too, unless the script is limited to tables."""
+        for part in self._parts("schema"):
+            self._load(database, part, script.read)
+        self._load_data(database, self._parts("data"))
+        stored = self._query(lambda connection: catalogue.stored_name(connection, database)) or database
+        with ThreadPoolExecutor(self._request.jobs) as pool:
+            tables = list(pool.map(lambda table: self._counted(stored, table), self._request.expected_tables))
+        compare_rows(self._request.expected_tables, tables, self._request.database)
+        return tables
+
+    def _load_data(self, database: str, parts: Sequence[StoredPart]) -> None:
+        """Loads parts at the same time; when one fails the others end, and its error is raised."""
+
+        def guarded(part: StoredPart) -> None:
+            try:
+                self._load(database, part, self._data)
+            except BaseException:
+                self._stop.set()
+                raise
+
+        with ThreadPoolExecutor(self._request.jobs) as pool:
+            futures = [pool.submit(guarded, part) for part in parts]
+            try:
+                errors = [future.exception() for future in futures]
+            except BaseException:
+                self._stop.set()
+                raise
+        for error in errors:
+            if error and not isinstance(error, _StoppedError):
+                raise error
+
+    def _data(self, stream: BinaryIO) -> Iterator[bytes]:
+        if self._request.tables is None:
+            return chunks(stream)
+        return data_script(stream, self._names.__contains__)
+
+    def _load_objects(self, database: str, events: bool) -> None:
+        names = self._names | {name.lower() for name in self._names}  # typed names of folding servers
+        for part in self._parts("objects"):
+            self._load(database, part, lambda stream: objects_script(stream, database, names.__contains__, events))
+
+    def _load(self, database: str, part: StoredPart, script: Callable[[BinaryIO], Iterable[bytes]]) -> None:
+        with self._request.source.open(part) as stream:
+            try:
+                self._client.load(database, script(stream), self._stop)
+            except ToolFailedError as error:
+                raise ToolFailedError(f"Restoring {part.name} into {self._request.database} failed: {error}") from None
+
+    def _parts(self, kind: str) -> list[StoredPart]:
+        return [part for part in self._request.source.parts if part.kind == kind]
+
+    def _counted(self, database: str, table: Table) -> Table:
+        notes = self._inventory.notes
+        rows = 0
+        if table.name not in notes["rowless"]:
+            history = notes["history"] and table.name in notes["versioned"]
+            rows = self._query(lambda connection: catalogue.count_rows(connection, database, table.name, history))
+        return Table(table.schema, table.name, rows, table.size_bytes)
+
+    def _swap(self, staging: str, database: str, foreign_keys: dict[str, list[str]]) -> list[str]:
+        quoted = catalogue.quoted
+        names = sorted(self._names)
+        moves = (f"{quoted(staging, name)} TO {quoted(database, name)}" for name in names)
+        return [
+            f"USE {quoted(database)}",
+            "SET SESSION foreign_key_checks = 0",
+            f"DROP TABLE IF EXISTS {', '.join(quoted(database, name) for name in names)}",
+            f"RENAME TABLE {', '.join(moves)}",
+            *(
+                f"ALTER TABLE {quoted(database, name)} {', '.join(f'ADD {clause}' for clause in clauses)}"
+                for name, clauses in sorted(foreign_keys.items())
+                if clauses
+            ),
+        ]
+
+    def _create_broken_views(self, database: str) -> None:
+        """Views may be built on one another: goes round as long as one more succeeds."""
+        failed: dict[str, str] = {}
+        pending = list(self._inventory.notes["broken_views"])
+        while pending:
+            before = len(pending)
+            for view in list(pending):
+                try:
+                    text = renamed_view(view["sql"].encode(), self._request.source.database, database)
+                    self._client.load(database, [text, b";\n"], self._stop)
+                    pending.remove(view)
+                except ToolFailedError as error:
+                    failed[view["name"]] = str(error)
+            if len(pending) == before:
+                break
+        self._warnings += [
+            f"The view {view['name']} was broken on the source and cannot be created: {failed[view['name']]}. "
+            "Its definition is in the inventory of the backup."
+            for view in pending
+        ]
+        self._missing_views = len(pending)
+
+    def _compare_objects(self, database: str) -> None:
+        source = self._request.source.database
+
+        def look(connection: sa.Connection) -> tuple[dict[str, int], list[str]]:
+            stored = catalogue.stored_name(connection, database) or database
+            elsewhere = catalogue.mentioning(connection, stored, source) if source != database else []
+            return catalogue.stored_objects(connection, stored).counts, elsewhere
+
+        found, elsewhere = self._query(look)
+        if elsewhere:
+            self._warnings.append(f"Still naming the database {source} in their text: {', '.join(elsewhere)}.")
+        found["views"] += self._missing_views
+        self._warnings += [
+            f"The restored database has {found[kind]} {kind}, the backup recorded {recorded}."
+            for kind in ("views", "routines", "triggers", "events")
+            if found[kind] != (recorded := getattr(self._inventory, kind))
+        ]
+
+    def _query(self, query: Callable[[sa.Connection], Any]) -> Any:
+        with translated_errors(self._client.instance), self._engine.connect() as connection:
+            return query(connection)
+
+    def _execute(self, *statements: str) -> None:
+        """Runs statements in a session that ends with them."""
+        with translated_errors(self._client.instance), self._engine.connect() as connection:
+            connection.detach()
+            for statement in statements:
+                run_quoted(connection, statement)

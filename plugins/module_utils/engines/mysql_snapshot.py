@@ -1,0 +1,232 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One moment of a MySQL or MariaDB database, shared by several dump processes.
+
+A short global read lock holds the server still while each process opens its consistent snapshot; then the lock goes,
+and the versions that InnoDB keeps do the rest (MySQL manual, "mysqldump", option --single-transaction).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ..commands import SecretFile
+from ..config import Instance
+from ..errors import (
+    AuthenticationFailedError,
+    BackupdbError,
+    DatabaseBusyError,
+    PermissionDeniedError,
+    SchemaChangedError,
+)
+from ..security.redact import Redactor
+from . import mysql_catalogue as catalogue
+from .base import Inventory, Snapshot, Table
+from .connect import create_engine, run_quoted, translated_errors
+from .mysql_dump import Dumper, DumpPart, group_tables, lost_in_unicode, wait_for_snapshots
+from .mysql_tools import FLAVOURS, Login, find_tool, option_file, series
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+LOCK_SECONDS = 3
+"""How long to wait for the global read lock, and at most hold it: the server's writers wait as long."""
+LARGEST_STATEMENT_BYTES = 1 << 30
+"""What max_allowed_packet can be set to at most (MySQL manual, "Server System Variables")."""
+HISTORY_SERIES = (10, 11)
+"""From here on MariaDB takes the past rows of system-versioned tables back (system_versioning_insert_history)."""
+
+
+def _some(names: list[str]) -> str:
+    """A list of names for a sentence, cut where it gets long."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+class MySQLSnapshot(Snapshot):
+    """A database at one moment; made by ``open_snapshot``."""
+
+    def __init__(self, instance: Instance, engine: sa.Engine, dumper: Dumper, before: Mapping[str, Any]) -> None:
+        self.tool, self.tool_version = dumper.tool.path.rpartition("/")[2], dumper.tool.version
+        self.position: dict[str, Any] = {}
+        self.parts: list[DumpPart] = []
+        self.lock_milliseconds: int | None = None
+        self.warnings: list[str] = []
+        self.lossy: list[str] = []
+        self._instance, self._engine, self._dumper = instance, engine, dumper
+        self._tables: dict[str, catalogue.TableInfo] = before["tables"]
+        self._broken_views: list[dict[str, str]] = before["broken_views"]
+
+    def plan(self, jobs: int) -> None:
+        """Decides which processes dump what, without starting any."""
+        groups = group_tables(self._tables.values(), jobs)
+        data = [self._dumper.data(number, group) for number, group in enumerate(groups, 1)]
+        self.parts = [self._dumper.schema(), *data, self._dumper.objects()]
+        self.lossy = lost_in_unicode(self._tables.values(), groups)
+
+    def stop(self) -> None:
+        """Ends every dump process that still runs."""
+        for part in self.parts:
+            part.stop()
+
+    def inventory(self) -> Inventory:
+        """The facts. Raises SchemaChangedError when a dumped table was altered, dropped, or not dumped at all."""
+        with translated_errors(self._instance), self._engine.connect() as connection:
+            self._check_unchanged(catalogue.tables(connection, self._dumper.database))
+            properties = catalogue.properties(connection, self._dumper.database)
+            stored = catalogue.stored_objects(connection, self._dumper.database)
+            folded = catalogue.variable(connection, "lower_case_table_names")
+            kinds = catalogue.names_of_tables(connection, self._dumper.database)
+        counters = [part.counter for part in self.parts if part.counter]
+        rows = {name: count for counter in counters for name, count in counter.rows.items()}
+        self._check_complete(rows)
+        tables = self._tables.values()
+        longest = max((counter.longest_statement for counter in counters), default=0)
+        used = {collation for table in tables for collation in table.collations}
+        return Inventory(
+            tables=[Table("", table.name, rows.get(table.name, 0), table.size_bytes) for table in tables],
+            **stored.counts,
+            schema_sha256=catalogue.schema_sha256(tables),
+            properties=properties,
+            notes={
+                "definers": stored.definers,
+                "character_sets": sorted({name for table in tables for name in table.character_sets}),
+                "collations": sorted(used | set(stored.collations) | {properties["collation"]}),
+                "engines": sorted({table.engine for table in tables if table.engine}),
+                "broken_views": self._broken_views,
+                "sequences": sorted(name for name, kind in kinds.items() if kind == catalogue.SEQUENCE),
+                "versioned": [table.name for table in tables if table.kind == catalogue.VERSIONED_TABLE],
+                "history": self._dumper.history,
+                "rowless": [table.name for table in tables if table.engine in catalogue.ROWLESS_ENGINES],
+                "lower_case_table_names": int(folded or 0),
+                "lock_milliseconds": self.lock_milliseconds,
+                "longest_statement": longest,
+            },
+            warnings=[*self.warnings, *self._warnings(longest)],
+        )
+
+    def _check_unchanged(self, after: Mapping[str, catalogue.TableInfo]) -> None:
+        changed = [name for name, table in self._tables.items() if after.get(name) != table]
+        if changed:
+            raise SchemaChangedError(
+                f"Tables of {self._dumper.database} were altered or dropped while they were dumped: {_some(changed)}. "
+                "Run the backup again."
+            )
+
+    def _check_complete(self, rows: Mapping[str, int]) -> None:
+        expected = {table.name for table in self._tables.values() if table.engine not in catalogue.ROWLESS_ENGINES}
+        wrong = sorted(expected - rows.keys()) or sorted(rows.keys() - self._tables.keys())
+        if wrong:
+            raise SchemaChangedError(
+                f"Tables of {self._dumper.database} came or went while the dump began: {_some(wrong)}. "
+                "Run the backup again."
+            )
+
+    def _warnings(self, longest: int) -> list[str]:
+        found = []
+        tables = self._tables.values()
+        outside = [
+            f"{table.name} ({table.engine})"
+            for table in tables
+            if table.engine not in (*catalogue.TRANSACTIONAL_ENGINES, *catalogue.ROWLESS_ENGINES)
+        ]
+        if outside:
+            found.append(f"These tables are not transactional and therefore outside the snapshot: {_some(outside)}.")
+        rowless = [f"{table.name} ({table.engine})" for table in tables if table.engine in catalogue.ROWLESS_ENGINES]
+        if rowless:
+            found.append(f"These tables keep their rows elsewhere, only their definition is stored: {_some(rowless)}.")
+        found += [
+            f"The view {view['name']} is broken; its definition is kept: {view['reason']}."
+            for view in self._broken_views
+        ]
+        if not self._dumper.history and any(table.kind == catalogue.VERSIONED_TABLE for table in tables):
+            found.append("The past rows of system-versioned tables are not in the backup, only the current ones.")
+        if self.lossy:
+            found.append(f"Codes that Unicode has no character for may be lost in these tables: {_some(self.lossy)}.")
+        if longest > LARGEST_STATEMENT_BYTES:
+            found.append(f"A row takes a statement of {longest} bytes, more than any server accepts back.")
+        return found
+
+
+def _take_lock(instance: Instance, connection: sa.Connection) -> str | None:
+    """Takes the global read lock; returns why it could not be had."""
+    try:
+        with translated_errors(instance):
+            run_quoted(connection, f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+            run_quoted(connection, "FLUSH TABLES WITH READ LOCK")
+    except (PermissionDeniedError, AuthenticationFailedError):
+        return "the account lacks the privilege RELOAD"
+    except DatabaseBusyError:
+        return f"the global read lock was not had within {LOCK_SECONDS} s"
+    return None
+
+
+def _open_together(instance: Instance, snapshot: MySQLSnapshot, flavour: str, engine: sa.Engine) -> str | None:
+    """Starts all dump processes but the last under the global read lock; returns why that was not possible."""
+    with translated_errors(instance), engine.connect() as connection:
+        connection.detach()
+        refused = _take_lock(instance, connection)
+        if refused:
+            return refused
+        began = time.monotonic()
+        try:
+            ready = wait_for_snapshots(snapshot.parts[:-1], LOCK_SECONDS)
+            if ready:
+                snapshot.position = catalogue.position(connection, flavour)
+        finally:
+            with suppress(BackupdbError), translated_errors(instance):
+                run_quoted(connection, "UNLOCK TABLES")
+            snapshot.lock_milliseconds = round((time.monotonic() - began) * 1000)
+    return None if ready else f"the dump processes had no snapshot within {LOCK_SECONDS} s"
+
+
+@contextmanager
+def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQLSnapshot]:
+    """A snapshot of a database: its schema, its data in up to ``jobs`` parts, and what acts on data.
+
+    Raises NotFoundError, ToolMissingError, PermissionDeniedError, ConnectionFailedError, …
+    """
+    with ExitStack() as stack:
+        engine = create_engine(instance, database)
+        stack.callback(engine.dispose)
+        with translated_errors(instance), engine.connect() as connection:
+            version = catalogue.server_version(connection)
+            flavour = FLAVOURS["mariadb" if "MariaDB" in version else "mysql"]
+            tool = find_tool(flavour, flavour.dump_programs, version)
+            tables = catalogue.tables(connection, database)
+            broken = catalogue.broken_views(connection, database)
+            secret = SecretFile(option_file(instance, flavour, catalogue.encrypted(connection)))
+        stack.enter_context(closing(secret))
+        dumper = Dumper(
+            flavour=flavour,
+            tool=tool,
+            login=Login(secret),
+            database=database,
+            broken_views=tuple(view["name"] for view in broken),
+            history=_history(flavour.name, version, tables),
+            redact=Redactor([instance.password]),
+        )
+        snapshot = MySQLSnapshot(instance, engine, dumper, {"tables": tables, "broken_views": broken})
+        stack.callback(snapshot.stop)
+        snapshot.plan(jobs)
+        refused = _open_together(instance, snapshot, flavour.name, engine)
+        if refused:
+            _open_alone(snapshot, refused)
+        yield snapshot
+
+
+def _history(flavour: str, version: str, tables: Mapping[str, catalogue.TableInfo]) -> bool:
+    """Whether the tool can dump past rows; one table with transaction-precise ones makes it refuse the database."""
+    precise = any(table.precise_history for table in tables.values())
+    return flavour == "mariadb" and series(version) >= HISTORY_SERIES and not precise
+
+
+def _open_alone(snapshot: MySQLSnapshot, refused: str) -> None:
+    """Without the lock only what one process dumps shows one moment."""
+    snapshot.stop()
+    snapshot.plan(jobs=1)
+    snapshot.lock_milliseconds = None
+    snapshot.warnings.append(f"One process dumped all tables, and no binary log position is known, because {refused}.")

@@ -1,0 +1,626 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the MySQL engine behaves, mostly when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines import mysql_dump, mysql_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import MySQL
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
+    AuthenticationFailedError,
+    BackupdbError,
+    ConnectionFailedError,
+    NotFoundError,
+    PermissionDeniedError,
+    RowCountMismatchError,
+    TargetExistsError,
+    TargetUnfitError,
+    ToolFailedError,
+    ToolMissingError,
+)
+from kit.mariadb import MariaDBServer, other_server, quoted, running, source_server  # noqa: F401 - fixtures
+from kit.mariadb_compare import differences, facts
+from kit.roundtrip import PlainSource, bring_back, take
+
+SHOP = """
+CREATE TABLE parents (id int PRIMARY KEY, name varchar(40));
+INSERT INTO parents SELECT seq, concat('p', seq) FROM seq_1_to_100;
+CREATE TABLE children (id int AUTO_INCREMENT PRIMARY KEY, parent int, twin int,
+    CONSTRAINT of_parent FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE,
+    CONSTRAINT of_twin FOREIGN KEY (twin) REFERENCES children (id), KEY (twin));
+INSERT INTO children SELECT seq, 1 + seq % 100, NULL FROM seq_1_to_500;
+CREATE TABLE numbered (id int, note varchar(9));
+CREATE SEQUENCE numbers;
+ALTER TABLE numbered ALTER id SET DEFAULT nextval(numbers);
+INSERT INTO numbered (note) VALUES ('a'), ('b');
+CREATE VIEW names AS SELECT name FROM parents;
+CREATE TRIGGER upper_case BEFORE INSERT ON parents FOR EACH ROW SET NEW.name = upper(NEW.name);
+CREATE TRIGGER on_numbered BEFORE INSERT ON numbered FOR EACH ROW SET NEW.note = 'trigger';
+CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM numbered;
+CREATE PROCEDURE nothing () SELECT 1;
+"""
+LARGE = (
+    "CREATE TABLE {0} (id int PRIMARY KEY, v longtext) SELECT seq AS id, repeat('x', 100000) AS v FROM seq_1_to_{1};"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(server: MariaDBServer, tmp_path_factory: pytest.TempPathFactory) -> PlainSource:
+    """A small database, taken in several parts."""
+    server.create("shop", SHOP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+        source = take(server.instance(), "shop", tmp_path_factory.mktemp("shop"))
+    assert [part.name for part in source.parts] == ["schema.sql", "data-001.sql", "data-002.sql", "objects.sql"]
+    return source
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No staging database, child, lock, connection or descriptor outlives any of these tests."""
+    servers = [request.getfixturevalue(name) for name in ("server", "other") if name in request.fixturenames]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert children() == []
+    assert not [name for one in servers for name in one.databases() if name.startswith("vya_restore_")]
+    for one in servers:
+        deadline = time.monotonic() + 20
+        while one.value("SELECT count(*) FROM information_schema.processlist WHERE command <> 'Daemon'") > 1:
+            assert time.monotonic() < deadline, one.run("SHOW FULL PROCESSLIST")
+            time.sleep(0.05)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2  # pytest's own
+
+
+def children() -> list[int]:
+    """Dump tools and clients started by this process, servers of the tests left out."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            name = Path(f"/proc/{pid}/comm").read_text()
+            if name.startswith(("mariadb-dump", "mariadb\n", "mysql")):
+                found.append(int(pid))
+    return found
+
+
+def data_child() -> int:
+    (pid,) = (pid for pid in children() if b"--no-create-info" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return pid
+
+
+@contextmanager
+def engine_of(instance: Instance) -> Iterator[MySQL]:
+    with closing(MySQL(instance)) as engine:
+        yield engine
+
+
+def request_for(source: PlainSource, database: str, **options: Any) -> RestoreRequest:
+    return RestoreRequest(source=source, database=database, **options)
+
+
+def altered(source: PlainSource, **notes: Any) -> PlainSource:
+    """The same set, remembering something else."""
+    copy = PlainSource(source.engine, source.flavour, source.server_version, source.database)
+    copy.parts, copy.files, copy.position = source.parts, dict(source.files), source.position
+    copy.inventory = replace(source.inventory, notes={**source.inventory.notes, **notes})
+    return copy
+
+
+# Connections
+
+
+def test_server_and_databases(server: MariaDBServer, shop: PlainSource) -> None:
+    for name in ("case", "Case"):
+        server.create(name, "CREATE TABLE t (id int); CREATE VIEW v AS SELECT 1")
+    server.run("CREATE TABLE t2 (id int)", database="Case")
+    with engine_of(server.instance()) as engine:
+        assert engine.server() == Server("mariadb", server.value("SELECT version()"))
+        found = {database.name: database for database in engine.databases()}
+        assert not found.keys() & {"mysql", "sys", "information_schema", "performance_schema"}
+        assert found["case"] == Database("case", 16384, 1)
+        assert found["Case"] == Database("Case", 32768, 2)
+        assert list(found) == sorted(found)
+        assert (engine.exists("shop"), engine.exists("SHOP"), engine.exists("mysql")) == (True, False, True)
+        assert engine.existing_tables("shop") == ["children", "numbered", "parents"]
+        assert engine.existing_tables("nowhere") == []
+    server.drop("case", "Case")
+
+
+def test_wrong_password(server: MariaDBServer) -> None:
+    wrong = pytest.raises(AuthenticationFailedError, match="refused the login as root")
+    with engine_of(server.instance(password="wrong")) as engine, wrong as error:
+        engine.server()
+    assert "'wrong'" not in error.value.message
+
+
+def test_server_down(server: MariaDBServer) -> None:
+    with engine_of(server.instance(port=1)) as engine, pytest.raises(ConnectionFailedError, match=r"127\.0\.0\.1:1"):
+        engine.databases()
+
+
+def test_unknown_database(server: MariaDBServer, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="Unknown database 'nowhere'"):
+        take(server.instance(), "nowhere", tmp_path)
+
+
+PASSWORDS = [
+    "plain",
+    'it\'s "quoted"',
+    "sp ace\ttab ",
+    "%s %(x)s %%",
+    "$HOME `id` $(id)",
+    "user@host:3306/db?x=y#z",
+    "#; starts like a comment",
+    "back\\slash\\n\\\\",
+    "пароль 密码 😀",
+    "line\nbreak\r\n[client]\nuser=root",
+    " ",
+    "",
+    "x" * 500,
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("socket", [False, True])
+def test_passwords_reach_driver_and_tools(
+    password: str, socket: bool, server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYSQL_PWD", "of another server")
+    monkeypatch.setenv("MYSQL_HOST", "192.0.2.1")
+    name = "odd user's \"%#"
+    connection = server.connect()
+    with closing(connection), connection.cursor() as cursor:
+        for host in ("localhost", "127.0.0.1"):
+            cursor.execute("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (name, host, password))
+            cursor.execute("GRANT ALL ON *.* TO %s@%s", (name, host))
+    server.create("odd = 'db'", "CREATE TABLE t SELECT 1 AS id")
+    account = server.instance(username=name, password=password)
+    if socket:
+        account = replace(account, host=None, port=None, unix_socket=str(server.socket))
+    source = take(account, "odd = 'db'", tmp_path)
+    restored = bring_back(source, account, "odd = 'db'", replace=True)
+    assert [table.rows for table in restored.tables] == [1]
+    with pytest.raises(BackupdbError) as error:
+        take(replace(account, password=f"{password}x"), "odd = 'db'", tmp_path)
+    assert len(password) < 3 or password not in error.value.message
+    server.drop("odd = 'db'")
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP USER %s@localhost, %s@'127.0.0.1'", (name, name))
+
+
+def test_secrets_are_in_no_command_line_and_no_environment(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("large", LARGE.format("t", 100))
+    account = server.instance()
+    with engine_of(account) as engine, engine.snapshot("large", 2) as snapshot:
+        _, data, _ = snapshot.parts
+        with data.open() as stream:
+            assert stream.read(10)
+            pid = data_child()
+            seen = {file: Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "environ")}
+            assert b"--defaults-file=/dev/fd/" in seen["cmdline"]
+            for content in seen.values():
+                assert b"a \\secret" not in content
+                assert b"a \\\\secret" not in content
+            while stream.read(1 << 20):
+                pass
+    server.drop("large")
+
+
+def test_the_hosts_own_option_files_change_nothing(
+    server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".my.cnf").write_text("[client]\nuser=nobody\nport=1\n[mysqldump]\nno-data\n[mysql]\nforce\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert take(server.instance(), "shop", tmp_path).inventory.rows == shop.inventory.rows == 602
+
+
+# Tools
+
+
+def fake(folder: Path, name: str, says: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        (None, "found: none"),
+        ("mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)", "of MySQL 8.0.36"),
+        ("mysqldump  Ver 10.19 Distrib 10.6.1-MariaDB, for debian-linux-gnu (x86_64)", "of MariaDB 10.6.1"),
+        ("something else", "of unknown origin"),
+    ],
+)
+def test_tool_missing_old_or_of_the_wrong_flavour(
+    server: MariaDBServer,
+    shop: PlainSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str | None,
+    found: str,
+) -> None:
+    if says:
+        for name in ("mysqldump", "mariadb"):
+            fake(tmp_path, name, says)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    install = r"Install the package mariadb-client in version 10\.11 or newer"
+    for action in (
+        lambda: take(server.instance(), "shop", tmp_path),
+        lambda: bring_back(shop, server.instance(), "copy"),
+    ):
+        with pytest.raises(ToolMissingError, match=install) as error:
+            action()
+        assert found in error.value.message
+    assert "copy" not in server.databases()
+
+
+def test_a_broken_tool_is_passed_over(
+    server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mariadb-dump").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "mariadb-dump").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert take(server.instance(), "shop", tmp_path).inventory.rows == 602
+
+
+# Snapshots
+
+
+def test_inventory(server: MariaDBServer, shop: PlainSource) -> None:
+    inventory = shop.inventory
+    assert {table.name: table.rows for table in inventory.tables} == {"children": 500, "numbered": 2, "parents": 100}
+    assert all(table.size_bytes >= 16384 for table in inventory.tables)
+    assert (inventory.views, inventory.routines, inventory.triggers, inventory.events) == (1, 1, 2, 1)
+    assert inventory.warnings == []
+    assert inventory.notes["definers"] == ["root@localhost"]
+    assert inventory.notes["sequences"] == ["numbers"]
+    assert 0 <= inventory.notes["lock_milliseconds"] < 2000
+    assert shop.position["binlog_file"].startswith("binlog.0")
+    assert shop.position["binlog_position"] > 0
+    assert shop.position["gtid"].startswith("0-1-")
+
+
+def test_equal_schemas_have_equal_digests(server: MariaDBServer, shop: PlainSource, tmp_path: Path) -> None:
+    bring_back(shop, server.instance(), "shop too")
+    assert take(server.instance(), "shop too", tmp_path).inventory.schema_sha256 == shop.inventory.schema_sha256
+    server.run("ALTER TABLE parents ADD KEY (name)", database="shop too")
+    assert take(server.instance(), "shop too", tmp_path).inventory.schema_sha256 != shop.inventory.schema_sha256
+    server.drop("shop too")
+
+
+def test_all_processes_show_one_moment(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer moves amounts between two tables, which different processes dump, and the sum stays."""
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    tables = "".join(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, amount int); INSERT INTO {name} SELECT seq, 100 FROM seq_1_to_2000;"
+        for name in ("one", "two")
+    )
+    server.create("bank", tables)
+    stop = threading.Event()
+
+    def move() -> None:
+        with closing(server.connect("bank")) as connection, connection.cursor() as cursor:
+            while not stop.is_set():
+                cursor.execute("START TRANSACTION")
+                cursor.execute("UPDATE one SET amount = amount - 1 WHERE id = %s", [random.randint(1, 2000)])
+                cursor.execute("UPDATE two SET amount = amount + 1 WHERE id = %s", [random.randint(1, 2000)])
+                cursor.execute("COMMIT")
+
+    writer = threading.Thread(target=move)
+    writer.start()
+    try:
+        for number in range(8):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            source = take(server.instance(), "bank", folder)
+            assert len(source.parts) == 4
+            bring_back(source, other.instance(), "bank", replace=True)
+            sums = other.run("SELECT (SELECT sum(amount) FROM one), (SELECT sum(amount) FROM two)", database="bank")[0]
+            assert sum(sums) == 400000
+            assert sums[0] < 200000
+    finally:
+        stop.set()
+        writer.join()
+    server.drop("bank")
+    other.drop("bank")
+
+
+def test_without_the_privilege_to_lock_one_process_dumps(
+    server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    server.run(
+        "CREATE OR REPLACE USER reader@'127.0.0.1' IDENTIFIED BY 'secret'",
+        "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON shop.* TO reader@'127.0.0.1'",
+        "GRANT SELECT ON mysql.proc TO reader@'127.0.0.1'",
+    )
+    reader = server.instance(username="reader", password="secret")
+    source = take(reader, "shop", tmp_path)
+    assert [part.name for part in source.parts] == ["schema.sql", "data-001.sql", "objects.sql"]
+    assert "because the account lacks the privilege RELOAD" in source.inventory.warnings[0]
+    assert source.position == {}
+    assert source.inventory.notes["lock_milliseconds"] is None
+    bring_back(source, server.instance(), "copy")
+    assert differences(facts(server, "shop"), facts(server, "copy")) == []
+    with pytest.raises(PermissionDeniedError, match="Access denied for user 'reader'"):
+        bring_back(source, reader, "copy 2")
+    with pytest.raises(PermissionDeniedError):
+        bring_back(source, reader, "copy", replace=True)
+    assert differences(facts(server, "shop"), facts(server, "copy")) == []
+    server.drop("copy")
+    server.run("DROP USER reader@'127.0.0.1'")
+
+
+def test_a_busy_server_is_not_stalled(
+    server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_snapshot, "LOCK_SECONDS", 1)
+    with closing(server.connect("shop")) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES numbered WRITE")
+        source_thread: list[PlainSource] = []
+        taking = threading.Thread(target=lambda: source_thread.append(take(server.instance(), "shop", tmp_path)))
+        taking.start()
+        time.sleep(2)
+        cursor.execute("UNLOCK TABLES")
+        taking.join()
+    (source,) = source_thread
+    assert "because the global read lock was not had within 1 s" in source.inventory.warnings[0]
+    assert source.inventory.rows == 602
+
+
+def test_processes_that_are_slow_to_begin_do_not_hold_the_lock(
+    server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_snapshot, "LOCK_SECONDS", 0)
+    source = take(server.instance(), "shop", tmp_path)
+    assert "because the" in source.inventory.warnings[0]
+    assert source.inventory.rows == 602
+
+
+def drain(part: Any) -> int:
+    with part.open() as stream:
+        return sum(len(chunk) for chunk in iter(lambda: stream.read(1 << 20), b""))
+
+
+def test_killed_tool_fails_the_part(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("large", LARGE.format("t", 200))
+    with engine_of(server.instance()) as engine, engine.snapshot("large", 1) as snapshot:
+        killed = pytest.raises(ToolFailedError, match=r"dump of large failed: .* was ended by signal 9")
+        with killed, snapshot.parts[1].open() as stream:
+            stream.read(100)
+            os.kill(data_child(), signal.SIGKILL)
+            while stream.read(1 << 20):
+                pass
+    server.drop("large")
+
+
+def test_leaving_early_stops_the_tool(server: MariaDBServer, shop: PlainSource) -> None:
+    with engine_of(server.instance()) as engine, engine.snapshot("shop", 1) as snapshot:
+        with pytest.raises(KeyError), snapshot.parts[1].open():
+            raise KeyError
+        with pytest.raises(ToolFailedError, match="not read to its end"), snapshot.parts[0].open() as stream:
+            stream.read(100)
+
+
+def test_a_part_can_be_read_whole_or_into_a_buffer(server: MariaDBServer, shop: PlainSource) -> None:
+    with engine_of(server.instance()) as engine, engine.snapshot("shop", 1) as snapshot:
+        with snapshot.parts[0].open() as stream:
+            assert stream.readable()
+            assert b"CREATE TABLE `parents`" in stream.read()
+        with snapshot.parts[1].open() as stream:
+            buffer, text = bytearray(1000), b""
+            while count := stream.readinto(buffer):  # type: ignore[attr-defined]
+                text += buffer[:count]
+        assert text.startswith(b"\n/*!40101 SET") and b"INSERT INTO `parents`" in text
+        drain(snapshot.parts[2])
+        assert snapshot.inventory().rows == 602
+
+
+# Restores
+
+
+def test_the_target_exists(server: MariaDBServer, shop: PlainSource) -> None:
+    before = facts(server, "shop")
+    with pytest.raises(TargetExistsError, match="The database shop exists"):
+        bring_back(shop, server.instance(), "shop")
+    with pytest.raises(TargetExistsError, match="The table parents exists in the database shop"):
+        bring_back(shop, server.instance(), "shop", tables=("parents",))
+    with pytest.raises(NotFoundError, match="holds no table nothing, names"):
+        bring_back(shop, server.instance(), "shop", tables=("parents", "nothing", "names"), replace=True)
+    assert differences(before, facts(server, "shop")) == []
+
+
+def test_replace(server: MariaDBServer, other: MariaDBServer, shop: PlainSource) -> None:
+    other.create("shop", "CREATE TABLE of_before (id int); CREATE TABLE parents (other int)")
+    restored = bring_back(shop, other.instance(), "shop", replace=True)
+    assert restored.tables == shop.inventory.tables
+    assert restored.warnings == []
+    assert differences(facts(server, "shop"), facts(other, "shop")) == []
+    other.drop("shop")
+
+
+def test_wrong_row_count(other: MariaDBServer, shop: PlainSource) -> None:
+    wrong = altered(shop)
+    wrong.inventory.tables = [
+        replace(table, rows=table.rows + (table.name == "parents")) for table in shop.inventory.tables
+    ]
+    with pytest.raises(RowCountMismatchError, match="parents has 100 rows instead of 101"):
+        bring_back(wrong, other.instance(), "wrong")
+    assert "wrong" not in other.databases()
+    other.create("wrong", "CREATE TABLE parents (mine int); INSERT INTO parents VALUES (7)")
+    with pytest.raises(RowCountMismatchError):
+        bring_back(wrong, other.instance(), "wrong", tables=("parents", "children"), replace=True)
+    assert other.run("SELECT mine FROM parents", database="wrong") == [(7,)]
+    other.drop("wrong")
+
+
+@pytest.mark.parametrize("part", ["schema.sql", "data-002.sql", "objects.sql"])
+def test_a_failed_restore_leaves_no_database(
+    part: str, other: MariaDBServer, shop: PlainSource, tmp_path: Path
+) -> None:
+    """A statement in the middle fails, with many still to come in this part and in the one beside it."""
+    broken = altered(shop)
+    for name, path in shop.files.items():
+        text = path.read_bytes()
+        if name == part:
+            text += b"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'made to fail';\n"
+        if name.startswith("data"):
+            text += b"DO sleep(0.01);\n" * 200
+        broken.files[name] = tmp_path / name
+        broken.files[name].write_bytes(text)
+    began = time.monotonic()
+    for replacing in (False, True):
+        with pytest.raises(ToolFailedError, match=rf"Restoring {part} into broken failed: .* made to fail"):
+            bring_back(broken, other.instance(), "broken", replace=replacing)
+        assert "broken" not in other.databases()
+        if not replacing:
+            other.create("broken", "CREATE TABLE of_before (id int)")
+    assert time.monotonic() - began < 30
+
+
+def test_a_stream_that_breaks_leaves_no_database(other: MariaDBServer, shop: PlainSource) -> None:
+    broken = altered(shop)
+    broken.files["data-001.sql"] = Path("/nowhere")
+    with pytest.raises(FileNotFoundError):
+        bring_back(broken, other.instance(), "broken")
+    assert "broken" not in other.databases()
+
+
+def test_an_interrupted_restore_leaves_no_database(other: MariaDBServer, shop: PlainSource, tmp_path: Path) -> None:
+    slow = altered(shop)
+    slow.files["data-001.sql"] = tmp_path / "slow.sql"
+    slow.files["data-001.sql"].write_bytes(b"DO sleep(0.05);\n" * 100_000)
+
+    def interrupt() -> None:
+        while not other.databases():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        bring_back(slow, other.instance(), "slow")
+    assert "slow" not in other.databases()
+
+
+def test_tables_into_the_database_they_came_from(server: MariaDBServer, shop: PlainSource) -> None:
+    """Foreign keys of the tables, to them, and their triggers are as before; nothing else is touched."""
+    before = facts(server, "shop")
+    server.run(
+        "SET foreign_key_checks = 0", "DELETE FROM parents", "DROP TABLE numbered", "TRUNCATE children",
+        "ALTER TABLE parents ADD lost int", "DROP TRIGGER upper_case", database="shop",
+    )  # fmt: skip
+    tables = ("children", "numbered", "parents")
+    restored = bring_back(shop, server.instance(), "shop", tables=tables, replace=True)
+    assert [(table.name, table.rows) for table in restored.tables] == [
+        ("children", 500),
+        ("numbered", 2),
+        ("parents", 100),
+    ]
+    assert differences(before, facts(server, "shop")) == []
+    bring_back(shop, server.instance(), "shop", tables=("parents",), replace=True)
+    assert differences(before, facts(server, "shop")) == []
+    server.run("DELETE FROM parents WHERE id = 1", database="shop")
+    assert server.value("SELECT count(*) FROM children", database="shop") == 495
+    bring_back(shop, server.instance(), "shop", replace=True)
+    assert differences(before, facts(server, "shop")) == []
+
+
+def test_leftovers_of_killed_restores_are_dropped(server: MariaDBServer, shop: PlainSource) -> None:
+    server.create("vya_restore_dead", "CREATE TABLE t (id int)")
+    server.create("vya_restore_alive")
+    server.create("vyaXrestore_mine")
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT get_lock('vya_restore_alive', 0)")
+        bring_back(shop, server.instance(), "shop", tables=("parents",), replace=True)
+    assert {name for name in server.databases() if name.startswith("vya")} == {"vya_restore_alive", "vyaXrestore_mine"}
+    server.drop("vya_restore_alive", "vyaXrestore_mine")
+
+
+def test_tables_into_other_databases(server: MariaDBServer, other: MariaDBServer, shop: PlainSource) -> None:
+    bring_back(shop, other.instance(), "some", tables=("numbered",))
+    found = facts(other, "some")
+    assert {key for key in found if key[0] == "table"} == {("table", "numbered")}
+    assert {key for key in found if key[0] in ("trigger", "event", "view", "procedure")} == {("trigger", "on_numbered")}
+    other.run("INSERT INTO numbered () VALUES ()", database="some")
+    bring_back(shop, other.instance(), "some", tables=("parents",))
+    assert other.value("SELECT count(*) FROM parents", database="some") == 100
+    other.run("CREATE VIEW children AS SELECT 1", database="some")
+    with pytest.raises(TargetExistsError, match="In the database some, children is a view"):
+        bring_back(shop, other.instance(), "some", tables=("children",), replace=True)
+    other.drop("some")
+
+
+# What the target can't take
+
+
+def test_another_version_or_flavour(server: MariaDBServer, shop: PlainSource) -> None:
+    with engine_of(server.instance()) as engine:
+        newer = altered(shop)
+        newer.server_version = "11.8.2-MariaDB"
+        assert engine.check_restore(request_for(newer, "x")) == [
+            f"The backup comes from version 11.8.2-MariaDB, newer than {engine.server().version} of the target."
+        ]
+        mysql = altered(shop)
+        mysql.flavour = "mysql"
+        with pytest.raises(TargetUnfitError, match=r"is MariaDB, which has neither .* numbers\. Restore to MySQL"):
+            engine.check_restore(request_for(mysql, "x"))
+        mysql = altered(mysql, sequences=[])
+        mysql.flavour = "mysql"
+        assert engine.check_restore(request_for(mysql, "x"))[0].startswith("The backup comes from MySQL, the target is")
+
+
+def test_a_storage_engine_that_the_target_lacks(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    server.create("archive", "CREATE TABLE t (a int) ENGINE ARCHIVE; INSERT INTO t VALUES (1)")
+    source = take(server.instance(), "archive", tmp_path)
+    assert "t (ARCHIVE)" in source.inventory.warnings[0]
+    bring_back(source, server.instance(), "archive 2")
+    assert server.run("SELECT * FROM t", database="archive 2") == [(1,)]
+    with pytest.raises(TargetUnfitError, match="lacks storage engines that the backup uses: ARCHIVE"):
+        bring_back(source, other.instance(), "archive")
+    server.drop("archive", "archive 2")
+
+
+def test_a_target_that_folds_names(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create(
+        "Names",
+        "CREATE TABLE T (Id int); INSERT INTO T VALUES (1); CREATE TRIGGER x BEFORE INSERT ON T FOR EACH ROW DO 1",
+    )
+    source = take(server.instance(), "Names", tmp_path)
+    server.run("CREATE TABLE t (id int)", database="Names")
+    (tmp_path / "two").mkdir()
+    colliding = take(server.instance(), "Names", tmp_path / "two")
+    with running(lower_case_table_names="1") as folding:
+        assert bring_back(source, folding.instance(), "Names").tables == [Table("", "T", 1, 16384)]
+        with pytest.raises(TargetExistsError):
+            bring_back(source, folding.instance(), "nAMES")
+        bring_back(source, folding.instance(), "nAMES", tables=("T",), replace=True)
+        assert folding.run("SHOW TRIGGERS", database="names")
+        with pytest.raises(TargetUnfitError, match="takes the tables T and t for one"):
+            bring_back(colliding, folding.instance(), "other")
+        (tmp_path / "three").mkdir()
+        assert take(folding.instance(), "names", tmp_path / "three").inventory.rows == 1
+    server.drop("Names")
+
+
+def test_a_server_without_a_binary_log(tmp_path: Path) -> None:
+    with running(skip_log_bin="1", lower_case_table_names="0") as plain:
+        plain.create("d", "CREATE TABLE t SELECT 1 AS a")
+        assert take(plain.instance(), "d", tmp_path).position == {}
