@@ -1,6 +1,7 @@
 """Runs that meet, are killed, or run out of room: the repository holds whole sets only, and the next run succeeds."""
 
 import hashlib
+import signal
 import sqlite3
 import subprocess
 import time
@@ -56,7 +57,9 @@ def staged_bytes(shop: Workshop) -> int:
 def test_a_second_run_is_told_who_holds_the_lock(shop: Workshop, big: Path) -> None:
     first = ModuleRun("backup", **options(shop, big))
     wait_until(lambda: staged_bytes(shop) > 0, first)
+    first.process.send_signal(signal.SIGSTOP)
     second = run_module("backup", **options(shop, big))
+    first.process.send_signal(signal.SIGCONT)
     done = first.result()
     assert len(done["backups"]) == 1
     assert (second["failed"], second["code"], second["backups"]) == (True, "locked", [])
@@ -67,7 +70,7 @@ def test_a_second_run_is_told_who_holds_the_lock(shop: Workshop, big: Path) -> N
 
 @pytest.mark.parametrize("moment", ["at once", "half way", "almost done"])
 def test_a_killed_run_leaves_nothing_that_looks_whole(shop: Workshop, big: Path, moment: str) -> None:
-    least = {"at once": 1, "half way": MEGABYTES << 19, "almost done": (MEGABYTES - 5) << 20}[moment]
+    least = {"at once": 1, "half way": MEGABYTES << 19, "almost done": (MEGABYTES - 20) << 20}[moment]
     run = ModuleRun("backup", **options(shop, big))
     wait_until(lambda: staged_bytes(shop) >= least, run)
     run.kill()

@@ -11,16 +11,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import mysql_dump, mysql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import MySQL
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.engine import MySQL
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AuthenticationFailedError,
     BackupdbError,
@@ -33,7 +34,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.mariadb import MariaDBServer, other_server, quoted, running, source_server  # noqa: F401 - fixtures
+from kit.mariadb import MariaDBServer, running
 from kit.mariadb_compare import differences, facts
 from kit.roundtrip import PlainSource, bring_back, take
 
@@ -57,6 +58,16 @@ CREATE PROCEDURE nothing () SELECT 1;
 LARGE = (
     "CREATE TABLE {0} (id int PRIMARY KEY, v longtext) SELECT seq AS id, repeat('x', 100000) AS v FROM seq_1_to_{1};"
 )
+
+
+@pytest.fixture(scope="session")
+def server(mariadb_source: MariaDBServer) -> MariaDBServer:
+    return mariadb_source
+
+
+@pytest.fixture(scope="session")
+def other(mariadb_other: MariaDBServer) -> MariaDBServer:
+    return mariadb_other
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +101,11 @@ def children() -> list[int]:
     """Dump tools and clients started by this process, servers of the tests left out."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            name = Path(f"/proc/{pid}/comm").read_text()
-            if name.startswith(("mariadb-dump", "mariadb\n", "mysql")):
-                found.append(int(pid))
+        with suppress(FileNotFoundError):  # threads and children end while we look
+            for pid in (task / "children").read_text().split():
+                name = Path(f"/proc/{pid}/comm").read_text()
+                if name.startswith(("mariadb-dump", "mariadb\n", "mysql")):
+                    found.append(int(pid))
     return found
 
 
@@ -206,7 +218,7 @@ def test_secrets_are_in_no_command_line_and_no_environment(server: MariaDBServer
     server.create("large", LARGE.format("t", 100))
     account = server.instance()
     with engine_of(account) as engine, engine.snapshot("large", 2) as snapshot:
-        _, data, _ = snapshot.parts
+        data = snapshot.parts[1]
         with data.open() as stream:
             assert stream.read(10)
             pid = data_child()

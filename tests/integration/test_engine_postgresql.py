@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 import psycopg
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import postgresql_databases, postgresql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Inventory, StoredPart
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import PostgreSQL
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import databases as postgresql_databases
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import snapshot as postgresql_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.engine import PostgreSQL
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AuthenticationFailedError,
     BackupdbError,
@@ -38,7 +39,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.postgres import PostgresServer, other_server, quoted, running, source_server  # noqa: F401 - fixtures
+from kit.postgres import PostgresServer, quoted, running
 from kit.postgres_compare import facts, rows
 from kit.postgres_tools import fake_tools
 from kit.roundtrip import PlainSource, bring_back, take
@@ -66,6 +67,16 @@ SHOP = [
     "INSERT INTO days SELECT g, 'v' || g FROM generate_series(0, 199) g",
     "CREATE PUBLICATION news FOR TABLE orders",
 ]
+
+
+@pytest.fixture(scope="session")
+def server(postgres_source: PostgresServer) -> PostgresServer:
+    return postgres_source
+
+
+@pytest.fixture(scope="session")
+def other(postgres_other: PostgresServer) -> PostgresServer:
+    return postgres_other
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +115,7 @@ def tool_pids() -> list[int]:
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, _, rest = status.read_text().partition("(")[2].rpartition(")")
+            name, _bracket, rest = status.read_text().partition("(")[2].rpartition(")")
         except OSError:
             continue
         if name in ("psql", "pg_dump", "pg_restore") and int(rest.split()[1]) == os.getpid():
@@ -317,7 +328,7 @@ def test_all_parts_show_one_moment(server: PostgresServer, tmp_path: Path, monke
     mover = threading.Thread(target=move)
     mover.start()
     try:
-        for _ in range(3):
+        for _turn in range(3):
             bring_back(take(server.instance(), "bank", tmp_path), server.instance(), "bank 2", replace=True)
             assert server.value("bank 2", "SELECT (SELECT sum(v) FROM a) + (SELECT sum(v) FROM b)") == 180000
     finally:
@@ -332,9 +343,9 @@ def test_killed_tool_fails_the_part(which: int, server: PostgresServer, monkeypa
     monkeypatch.setattr(postgresql_snapshot, "LARGE_TABLE_BYTES", 1 if which else 1 << 30)
     failed = pytest.raises(ToolFailedError, match=r"of database long of instance pg failed: .*signal 9")
     with (
+        failed,
         engine_of(server.instance()) as engine,
         engine.snapshot("long", 1) as snapshot,
-        failed,
         snapshot.parts[which].open() as stream,
     ):
         assert stream.read(100)
@@ -506,7 +517,7 @@ def test_replace_while_others_insist_on_being_connected(other: PostgresServer, s
             except psycopg.OperationalError:
                 refused += 1
 
-    clients = [threading.Thread(target=insist) for _ in range(4)]
+    clients = [threading.Thread(target=insist) for _turn in range(4)]
     for client in clients:
         client.start()
     try:
@@ -653,7 +664,7 @@ def test_databases_with_subscriptions_come_and_go(
     """A server does not drop a database with subscriptions: neither a replaced one nor one of a failed restore."""
     server.create("subscribed", "CREATE TABLE t AS SELECT 1 AS id", SUBSCRIBE)
     source = take(server.instance(), "subscribed", tmp_path)
-    for _ in range(2):
+    for _turn in range(2):
         restored = bring_back(source, other.instance(), "subscribed", replace=True)
         assert any("sub are restored disabled" in warning for warning in restored.warnings)
         assert other.value("subscribed", "SELECT subslotname FROM pg_subscription") == "elsewhere"

@@ -19,11 +19,6 @@ from typing import Any, BinaryIO
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils import scratch
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import (
-    sqlite_connect,
-    sqlite_inspect,
-    sqlite_snapshot,
-)
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import (
     Database,
     RestoreRequest,
@@ -31,7 +26,10 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import (
     Table,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.registry import open_engine
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import SQLite
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import connect as sqlite_connect
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import inspect as sqlite_inspect
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import snapshot as sqlite_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.engine import SQLite
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
     ConnectionFailedError,
@@ -316,7 +314,7 @@ def test_a_killed_run_leaves_nothing(folder: Path) -> None:
 import sys
 sys.path[:0] = sys.argv[1:3]
 from kit.sqlite import instance
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import SQLite
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.engine import SQLite
 with SQLite(instance(sys.argv[3])).snapshot("new.db", 1):
     print("ready", flush=True)
     sys.stdin.read()
@@ -673,7 +671,7 @@ def test_a_lock_that_no_process_shows_is_respected(
 ) -> None:
     """As when the application runs in another container: only the lock tells."""
     monkeypatch.setattr(sqlite_connect, "BUSY_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(f"{sqlite_snapshot.__package__}.sqlite_replace.holders", lambda _path: [])
+    monkeypatch.setattr(f"{sqlite_snapshot.__package__}.replace.holders", lambda _path: [])
     old = make(folder / "old.db", *numbers(3, "older"), mode=mode)
     with held(old, "BEGIN", "SELECT * FROM older"):
         with pytest.raises(DatabaseBusyError, match=r"stayed locked for 0\.2 s"):
@@ -706,7 +704,7 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 from kit.sqlite import instance
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite_replace import new_file
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.replace import new_file
 with new_file(Path(sys.argv[3])) as path:
     path.write_bytes(b"half")
     print("ready", flush=True)

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     SchemaChangedError,
     TargetUnfitError,
 )
-from kit.mariadb import COLLATION, MariaDBServer, other_server, quoted, source_server  # noqa: F401 - fixtures
+from kit.mariadb import COLLATION, MariaDBServer, quoted
 from kit.mariadb_cases import CASES, NAME
 from kit.mariadb_compare import Facts, differences, facts
 from kit.roundtrip import PlainSource, bring_back, take
@@ -66,6 +66,16 @@ def _pausing_at(size: int, then: Callable[[], object]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mysql_dump.DumpStream, "read", paused)
         yield
+
+
+@pytest.fixture(scope="session")
+def server(mariadb_source: MariaDBServer) -> MariaDBServer:
+    return mariadb_source
+
+
+@pytest.fixture(scope="session")
+def other(mariadb_other: MariaDBServer) -> MariaDBServer:
+    return mariadb_other
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import postgresql_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import snapshot as postgresql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
     DatabaseBusyError,
@@ -21,7 +21,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.postgres import PostgresServer, other_server, source_server  # noqa: F401 - fixtures
+from kit.postgres import PostgresServer
 from kit.postgres_cases import CASES, PROBES, ROLES
 from kit.postgres_compare import facts, properties, rows, schema_text
 from kit.postgres_tools import fake_tools
@@ -37,6 +37,16 @@ class Places:
     at: dict[str, tuple[PostgresServer, str]]
     facts: dict[str, dict[str, Any]]
     warnings: list[str]
+
+
+@pytest.fixture(scope="session")
+def server(postgres_source: PostgresServer) -> PostgresServer:
+    return postgres_source
+
+
+@pytest.fixture(scope="session")
+def other(postgres_other: PostgresServer) -> PostgresServer:
+    return postgres_other
 
 
 @pytest.fixture(scope="module", params=["streams", "archive"])

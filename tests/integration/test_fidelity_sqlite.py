@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import sqlite_connect
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import connect as sqlite_connect
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     DatabaseBusyError,
     DatabaseCorruptError,

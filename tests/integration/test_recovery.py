@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import postgresql_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import snapshot as postgresql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import digest
 from ansible_collections.vya.backupdb.plugins.module_utils.security.fernet import FernetKey
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring, load_keyring

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
-import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 
 SETTINGS = {
@@ -92,7 +91,7 @@ class MariaDBServer:
             f"--tmpdir={self.folder}",  # a starting server removes what it takes for leftovers in its own
             *settings,
         )  # fmt: skip
-        for _ in range(600):
+        for _turn in range(600):
             if self.socket.exists():  # made when the server is ready to accept
                 return
             if self._process.poll() is not None:
@@ -180,8 +179,8 @@ def _character_sets(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(name="server", scope="session")
-def source_server() -> Iterator[MariaDBServer]:
+@contextmanager
+def source() -> Iterator[MariaDBServer]:
     """The source server: a collation of its own, a plugin engine, another time zone, a larger packet."""
     with tempfile.TemporaryDirectory(prefix="vya-my-cs-") as folder:
         Path(folder).chmod(0o755)
@@ -189,12 +188,12 @@ def source_server() -> Iterator[MariaDBServer]:
         with running(
             character_sets_dir=f"{sets}", plugin_load_add="ha_archive", default_time_zone="+05:30", event_scheduler="0",
             max_allowed_packet="64M", character_set_server="utf8mb4",
-        ) as source:  # fmt: skip
-            yield source
+        ) as server:  # fmt: skip
+            yield server
 
 
-@pytest.fixture(name="other", scope="session")
-def other_server() -> Iterator[MariaDBServer]:
+@contextmanager
+def other() -> Iterator[MariaDBServer]:
     """A fresh server with nothing but what the package brings."""
     with running(default_time_zone="-08:00") as target:
         yield target

@@ -35,7 +35,7 @@ def facts(server: MariaDBServer, database: str, once: str | None = None) -> Fact
 
     The database's own name is taken out of texts, and the one it had ``once``.
     """
-    own = "|".join(re.escape(quoted(name)) for name in {database, once or database})
+    own = "|".join(re.escape(quoted(name)) for name in sorted({database, once or database}))
     found: Facts = {}
     connection = server.connect(database, use_unicode=True)
 

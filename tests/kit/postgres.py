@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.commands import find_programs
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from psycopg import sql
@@ -110,7 +109,7 @@ class PostgresServer:
         self._process = self._as_user(
             "postgres", "-D", self.data, "-k", self.folder, "-p", str(self.port), "-h", "127.0.0.1"
         )
-        for _ in range(300):
+        for _turn in range(300):
             try:
                 self.connect("postgres").close()
                 return
@@ -196,15 +195,15 @@ def running(extensions: dict[str, str], primary: PostgresServer | None = None) -
             server.stop()
 
 
-@pytest.fixture(scope="session", name="server")
-def source_server() -> Iterator[PostgresServer]:
+@contextmanager
+def source() -> Iterator[PostgresServer]:
     """The source server."""
-    with running({**SETTINGS_EXTENSION, **ONLY_HERE_EXTENSION}) as source:
-        yield source
+    with running({**SETTINGS_EXTENSION, **ONLY_HERE_EXTENSION}) as server:
+        yield server
 
 
-@pytest.fixture(scope="session", name="other")
-def other_server() -> Iterator[PostgresServer]:
+@contextmanager
+def other() -> Iterator[PostgresServer]:
     """A fresh server, with other roles, extensions and tablespaces than the source."""
     with running(SETTINGS_EXTENSION) as target:
         yield target

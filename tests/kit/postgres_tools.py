@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.commands import find_programs
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import postgresql_tools
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import tools as postgresql_tools
 
 from .postgres import BINARIES
 

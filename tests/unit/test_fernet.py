@@ -134,7 +134,7 @@ def test_what_is_no_key(encoded: str) -> None:
 
 
 def test_keys_are_random_and_named_without_telling_them() -> None:
-    keys = [FernetKey.generate() for _ in range(100)]
+    keys = [FernetKey.generate() for _turn in range(100)]
     assert len({key.encoded for key in keys}) == len({key.id for key in keys}) == 100
     assert KEY.id == hashlib.sha256(base64.urlsafe_b64decode(KEY.encoded)).hexdigest()[:16]
     assert KEY.id not in KEY.encoded
@@ -332,7 +332,7 @@ def test_memory_is_bounded_by_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def chunks() -> object:
         nonlocal taken
-        for _ in range(40):
+        for _turn in range(40):
             taken += 1
             yield bytes(1 << 18)
 

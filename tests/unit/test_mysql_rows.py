@@ -9,8 +9,8 @@ import io
 from itertools import pairwise
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_rows import RowCounter, Scanner
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_script import data_script
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.rows import RowCounter, Scanner
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.script import data_script
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +73,7 @@ def test_rows_are_counted_exactly(
     per_line: bool, tables: list[tuple[str, str, list[list[bytes]]]], cuts: list[int]
 ) -> None:
     expected: dict[str, int] = {}
-    for name, _, rows in tables:
+    for name, _text, rows in tables:
         expected[name] = expected.get(name, 0) + len(rows)
     counter = counted(dump(tables, per_line), cuts, per_line)
     assert counter.rows == expected
@@ -102,7 +102,7 @@ def test_the_pieces_are_the_dump(tables: list[tuple[str, str, list[list[bytes]]]
 def test_a_selection_holds_the_wanted_tables_only(
     per_line: bool, tables: list[tuple[str, str, list[list[bytes]]]]
 ) -> None:
-    wanted = {name for number, (name, _, _) in enumerate(tables) if number % 2}
+    wanted = {name for number, (name, _text, _rows) in enumerate(tables) if number % 2}
     data = dump(tables, per_line)
     selected = b"".join(data_script(io.BytesIO(data), wanted.__contains__))
     everything = counted(data, [], per_line).rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_script import (
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.script import (
     SchemaScript,
     objects_script,
     renamed_view,

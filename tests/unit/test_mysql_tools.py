@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance, Tls
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import mysql_dump
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_catalogue import TableInfo, literal, quoted
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_dump import (
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.catalog import TableInfo, literal, quoted
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.dump import (
     Group,
     group_tables,
     lost_in_unicode,
 )
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql_tools import (
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.tools import (
     FLAVOURS,
     option_file,
     parse_version,

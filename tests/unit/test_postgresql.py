@@ -9,17 +9,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.engines import postgresql_tools as tools
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql_catalog import Relation
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql_restore import in_parallel
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql_sql import (
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import tools
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.catalog import Relation
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.restore import in_parallel
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.sql import (
     copy_in,
     copy_out,
     counting,
     literal,
     quoted,
 )
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql_toc import choose, parse
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.toc import choose, parse
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     DatabaseBusyError,
     ToolFailedError,

@@ -227,7 +227,7 @@ def test_a_lock_is_had_only_on_the_file_that_stands_there(tmp_path: Path) -> Non
 
     def contend() -> None:
         nonlocal inside, most
-        for _ in range(200):
+        for _turn in range(200):
             descriptor = try_lock(path)
             if descriptor is None:
                 continue
@@ -237,7 +237,7 @@ def test_a_lock_is_had_only_on_the_file_that_stands_there(tmp_path: Path) -> Non
             path.unlink()
             os.close(descriptor)
 
-    threads = [threading.Thread(target=contend) for _ in range(8)]
+    threads = [threading.Thread(target=contend) for _turn in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -329,7 +329,7 @@ def stage_and_wait(root: str, ready: Any) -> None:
 def test_leftovers_of_dead_runs_go_and_those_of_live_ones_stay(repository: LocalRepository) -> None:
     context = multiprocessing.get_context("fork")
     children = []
-    for _ in range(2):
+    for _turn in range(2):
         ready = context.Event()
         child = context.Process(target=stage_and_wait, args=(str(repository.root), ready))
         child.start()
@@ -566,7 +566,7 @@ def test_broken_sets_are_told_apart(stocked: LocalRepository) -> None:
     newest = choose(stocked, "latest", Selection("db1", "main", "shop"))
     (newest.path / "manifest.json").write_text("{")
     found = find(stocked, Selection("db1", "main", "shop"))
-    assert [path for path, _ in found.broken] == [newest.path]
+    assert [path for path, _error in found.broken] == [newest.path]
     assert choose(stocked, "latest", Selection("db1", "main", "shop")).manifest.moment == MOMENT + timedelta(hours=1)
     with pytest.raises(ManifestInvalidError, match="not valid JSON"):
         choose(stocked, newest.manifest.id, Selection("db1"))

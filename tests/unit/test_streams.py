@@ -66,7 +66,7 @@ def test_every_zstd_level(level: int) -> None:
 @pytest.mark.parametrize("method", ["zstd", "gzip"])
 def test_what_packs_well_still_comes_in_small_chunks(method: str) -> None:
     zeros = 64 * CHUNK_BYTES
-    stored = b"".join(compress((bytes(CHUNK_BYTES) for _ in range(64)), method, DEFAULT_LEVELS[method]))
+    stored = b"".join(compress((bytes(CHUNK_BYTES) for _turn in range(64)), method, DEFAULT_LEVELS[method]))
     assert len(stored) < CHUNK_BYTES
     total = 0
     for chunk in decompress([stored], method):

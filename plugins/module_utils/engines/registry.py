@@ -1,15 +1,15 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engines there are. Adding one is one file and one line here."""
+"""The engines there are. Adding one is one folder and one line here."""
 
 from __future__ import annotations
 
 from ..config import Instance
 from .base import Engine
-from .mysql import MySQL
-from .postgresql import PostgreSQL
-from .sqlite import SQLite
+from .mysql.engine import MySQL
+from .postgresql.engine import PostgreSQL
+from .sqlite.engine import SQLite
 
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (MySQL, PostgreSQL, SQLite)}
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..config import Instance
-from ..errors import (
+from ...config import Instance
+from ...errors import (
     BackupdbError,
     DatabaseBusyError,
     NotFoundError,
@@ -20,11 +20,11 @@ from ..errors import (
     TargetExistsError,
     TargetUnfitError,
 )
-from . import postgresql_catalog as catalog
-from .connect import create_engine, driver_sentence, run_quoted, translated_errors
-from .postgresql_catalog import STAGING_PREFIX
-from .postgresql_sql import literal, quoted
-from .postgresql_tools import major
+from ..connect import create_engine, driver_sentence, run_quoted, translated_errors
+from . import catalog
+from .catalog import STAGING_PREFIX
+from .sql import literal, quoted
+from .tools import major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -66,7 +66,8 @@ class Maintenance:
                 else:
                     self._engine = engine
                     return connection
-        assert self._engine is not None  # noqa: S101 - for mypy: the loop returned or raised
+        if self._engine is None:
+            raise AssertionError("the loop above returned or raised")
         return self._engine.connect()
 
     @contextmanager
@@ -233,7 +234,7 @@ class Staging:
         return warnings
 
     def _apply_setting(self, connection: sa.Connection, role: str | None, setting: str) -> Iterator[str]:
-        parameter, _, value = setting.partition("=")
+        parameter, _sign, value = setting.partition("=")
         whose = "" if role is None else f" of role {role}"
         subject = f"DATABASE {quoted(self.name)}"
         if role is not None:

@@ -65,7 +65,7 @@ class Scanner:
                 continue
             found = _HEAD.match(buffer, at)
             if found:
-                name = next(name for name in found.groups() if name is not None)
+                name = found[found.lastindex or 0]
                 table = name.replace(b"``", b"`").decode()
                 yield Piece(table, False, found[0])
                 if found[1] is not None:

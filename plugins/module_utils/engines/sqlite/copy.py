@@ -12,8 +12,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import scratch
-from .sqlite_connect import connect, wrapped
+from ... import scratch
+from .connect import connect, wrapped
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

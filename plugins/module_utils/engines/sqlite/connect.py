@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
-from ..config import Instance
-from ..errors import (
+from ...config import Instance
+from ...errors import (
     BackupdbError,
     DatabaseBusyError,
     DatabaseCorruptError,
@@ -26,7 +26,7 @@ from ..errors import (
     QueryFailedError,
     TargetUnfitError,
 )
-from .connect import driver_sentence
+from ..connect import driver_sentence
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

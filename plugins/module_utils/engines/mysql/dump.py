@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from io import RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from .. import commands
-from ..errors import SchemaChangedError, ToolFailedError
-from .base import Part
-from .mysql_catalogue import TableInfo
-from .mysql_rows import RowCounter
-from .mysql_tools import Flavour, Login, Tool
+from ... import commands
+from ...errors import SchemaChangedError, ToolFailedError
+from ..base import Part
+from .catalog import TableInfo
+from .rows import RowCounter
+from .tools import Flavour, Login, Tool
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -96,7 +96,7 @@ def _spread(tables: Sequence[TableInfo], jobs: int) -> list[tuple[str, ...]]:
         return []
     largest = sorted(tables, key=lambda table: table.size_bytes, reverse=True)
     loads = [sum(table.size_bytes for table in largest[NAMED_TABLES:])] + [0] * (jobs - 1)
-    names: list[list[str]] = [[] for _ in loads]
+    names: list[list[str]] = [[] for _load in loads]
     for table in largest[:NAMED_TABLES]:
         lightest = loads.index(min(loads))
         loads[lightest] += max(table.size_bytes, 1)
@@ -266,7 +266,7 @@ def _readable(children: Sequence[commands.Child], seconds: float) -> list[int]:
     poll = select.poll()
     for child in children:
         poll.register(child.stdout.fileno(), select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
+    return [descriptor for descriptor, _event in poll.poll(seconds * 1000)]
 
 
 def wait_for_snapshots(parts: Sequence[DumpPart], seconds: float) -> bool:

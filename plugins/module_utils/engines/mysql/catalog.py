@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .base import Database
-from .connect import run_quoted
+from ..base import Database
+from ..connect import run_quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.expression import ColumnElement

@@ -15,15 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .. import commands
-from ..config import Instance
-from ..errors import BackupdbError, ToolFailedError
-from ..security.redact import Redactor
-from . import mysql_catalogue as catalogue
-from .base import Restored, RestoreRequest, StoredPart, Table, compare_rows
-from .connect import run_quoted, translated_errors
-from .mysql_script import SchemaScript, chunks, data_script, objects_script, renamed_view
-from .mysql_tools import Flavour, Login, Tool, client_arguments
+from ... import commands
+from ...config import Instance
+from ...errors import BackupdbError, ToolFailedError
+from ...security.redact import Redactor
+from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
+from ..connect import run_quoted, translated_errors
+from . import catalog
+from .script import SchemaScript, chunks, data_script, objects_script, renamed_view
+from .tools import Flavour, Login, Tool, client_arguments
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -82,12 +82,12 @@ class Restore:
         self._missing_views = 0
 
     def run(self) -> Restored:
-        stored = self._query(lambda connection: catalogue.stored_name(connection, self._request.database))
+        stored = self._query(lambda connection: catalog.stored_name(connection, self._request.database))
         if stored is not None and self._request.tables is not None:
             tables = self._restore_into(stored)
         else:
             if stored is not None:
-                self._execute(f"DROP DATABASE {catalogue.quoted(stored)}")
+                self._execute(f"DROP DATABASE {catalog.quoted(stored)}")
             tables = self._restore_anew(self._request.database)
         return Restored(tables, self._warnings)
 
@@ -131,8 +131,8 @@ class Restore:
             connection.detach()
             with translated_errors(self._client.instance):
                 run_quoted(connection, "SET SESSION wait_timeout = 604800")
-                catalogue.claim(connection, staging)
-                leftovers = catalogue.unclaimed(connection, STAGING_PREFIX)
+                catalog.claim(connection, staging)
+                leftovers = catalog.unclaimed(connection, STAGING_PREFIX)
             for leftover in leftovers:
                 self._drop(leftover)
             yield
@@ -141,23 +141,23 @@ class Restore:
         properties = self._inventory.properties
         character_set, collation = properties["character_set"], properties["collation"]
         statement = (
-            f"CREATE DATABASE {catalogue.quoted(database)} "
-            f"CHARACTER SET {catalogue.literal(character_set)} COLLATE {catalogue.literal(collation)}"
+            f"CREATE DATABASE {catalog.quoted(database)} "
+            f"CHARACTER SET {catalog.literal(character_set)} COLLATE {catalog.literal(collation)}"
         )
         if properties["comment"] and self._client.flavour.name == "mariadb":
-            statement += f" COMMENT {catalogue.literal(properties['comment'])}"
+            statement += f" COMMENT {catalog.literal(properties['comment'])}"
         self._execute(statement)
 
     def _drop(self, database: str) -> None:
         with suppress(BackupdbError):  # the error that led here is the one to report
-            self._execute(f"DROP DATABASE IF EXISTS {catalogue.quoted(database)}")
+            self._execute(f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
 
     def _load_tables(self, database: str, script: SchemaScript) -> list[Table]:
         """Schema, then data, then the proof; views and routines too, unless the script is limited to tables."""
         for part in self._parts("schema"):
             self._load(database, part, script.read)
         self._load_data(database, self._parts("data"))
-        stored = self._query(lambda connection: catalogue.stored_name(connection, database)) or database
+        stored = self._query(lambda connection: catalog.stored_name(connection, database)) or database
         with ThreadPoolExecutor(self._request.jobs) as pool:
             tables = list(pool.map(lambda table: self._counted(stored, table), self._request.expected_tables))
         compare_rows(self._request.expected_tables, tables, self._request.database)
@@ -209,11 +209,11 @@ class Restore:
         rows = 0
         if table.name not in notes["rowless"]:
             history = notes["history"] and table.name in notes["versioned"]
-            rows = self._query(lambda connection: catalogue.count_rows(connection, database, table.name, history))
+            rows = self._query(lambda connection: catalog.count_rows(connection, database, table.name, history))
         return Table(table.schema, table.name, rows, table.size_bytes)
 
     def _swap(self, staging: str, database: str, foreign_keys: dict[str, list[str]]) -> list[str]:
-        quoted = catalogue.quoted
+        quoted = catalog.quoted
         names = sorted(self._names)
         moves = (f"{quoted(staging, name)} TO {quoted(database, name)}" for name in names)
         return [
@@ -254,9 +254,9 @@ class Restore:
         source = self._request.source.database
 
         def look(connection: sa.Connection) -> tuple[dict[str, int], list[str]]:
-            stored = catalogue.stored_name(connection, database) or database
-            elsewhere = catalogue.mentioning(connection, stored, source) if source != database else []
-            return catalogue.stored_objects(connection, stored).counts, elsewhere
+            stored = catalog.stored_name(connection, database) or database
+            elsewhere = catalog.mentioning(connection, stored, source) if source != database else []
+            return catalog.stored_objects(connection, stored).counts, elsewhere
 
         found, elsewhere = self._query(look)
         if elsewhere:

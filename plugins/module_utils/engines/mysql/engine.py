@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, closing
 
-from ..commands import SecretFile
-from ..config import Instance
-from . import mysql_catalogue as catalogue
-from .base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
-from .connect import create_engine, translated_errors
-from .mysql_check import check_target
-from .mysql_restore import Client, Restore
-from .mysql_snapshot import open_snapshot
-from .mysql_tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
+from ...commands import SecretFile
+from ...config import Instance
+from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from ..connect import create_engine, translated_errors
+from . import catalog
+from .check import check_target
+from .restore import Client, Restore
+from .snapshot import open_snapshot
+from .tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
 
 
 class MySQL(Engine):
@@ -30,21 +30,21 @@ class MySQL(Engine):
 
     def server(self) -> Server:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            version = catalogue.server_version(connection)
+            version = catalog.server_version(connection)
         return Server("mariadb" if "MariaDB" in version else "mysql", version)
 
     def databases(self) -> list[Database]:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            return catalogue.databases(connection)
+            return catalog.databases(connection)
 
     def exists(self, database: str) -> bool:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            return catalogue.stored_name(connection, database) is not None
+            return catalog.stored_name(connection, database) is not None
 
     def existing_tables(self, database: str) -> list[str]:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            kinds = catalogue.names_of_tables(connection, database)
-        return sorted(name for name, kind in kinds.items() if kind in catalogue.TABLE_KINDS)
+            kinds = catalog.names_of_tables(connection, database)
+        return sorted(name for name, kind in kinds.items() if kind in catalog.TABLE_KINDS)
 
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
         return open_snapshot(self.instance, database, jobs)
@@ -58,7 +58,7 @@ class MySQL(Engine):
         self.check_restore(request)
         flavour, tool = self._client_tool()
         with translated_errors(self.instance), self._engine.connect() as connection:
-            options = option_file(self.instance, flavour, catalogue.encrypted(connection))
+            options = option_file(self.instance, flavour, catalog.encrypted(connection))
         with closing(SecretFile(options)) as secret:
             return Restore(self._engine, Client(self.instance, flavour, tool, Login(secret)), request).run()
 

@@ -14,21 +14,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..commands import SecretFile
-from ..config import Instance
-from ..errors import (
+from ...commands import SecretFile
+from ...config import Instance
+from ...errors import (
     AuthenticationFailedError,
     BackupdbError,
     DatabaseBusyError,
     PermissionDeniedError,
     SchemaChangedError,
 )
-from ..security.redact import Redactor
-from . import mysql_catalogue as catalogue
-from .base import Inventory, Snapshot, Table
-from .connect import create_engine, run_quoted, translated_errors
-from .mysql_dump import Dumper, DumpPart, group_tables, lost_in_unicode, wait_for_snapshots
-from .mysql_tools import FLAVOURS, Login, find_tool, option_file, series
+from ...security.redact import Redactor
+from ..base import Inventory, Snapshot, Table
+from ..connect import create_engine, run_quoted, translated_errors
+from . import catalog
+from .dump import Dumper, DumpPart, group_tables, lost_in_unicode, wait_for_snapshots
+from .tools import FLAVOURS, Login, find_tool, option_file, series
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -57,7 +57,7 @@ class MySQLSnapshot(Snapshot):
         self.warnings: list[str] = []
         self.lossy: list[str] = []
         self._instance, self._engine, self._dumper = instance, engine, dumper
-        self._tables: dict[str, catalogue.TableInfo] = before["tables"]
+        self._tables: dict[str, catalog.TableInfo] = before["tables"]
         self._broken_views: list[dict[str, str]] = before["broken_views"]
 
     def plan(self, jobs: int) -> None:
@@ -75,11 +75,11 @@ class MySQLSnapshot(Snapshot):
     def inventory(self) -> Inventory:
         """The facts. Raises SchemaChangedError when a dumped table was altered, dropped, or not dumped at all."""
         with translated_errors(self._instance), self._engine.connect() as connection:
-            self._check_unchanged(catalogue.tables(connection, self._dumper.database))
-            properties = catalogue.properties(connection, self._dumper.database)
-            stored = catalogue.stored_objects(connection, self._dumper.database)
-            folded = catalogue.variable(connection, "lower_case_table_names")
-            kinds = catalogue.names_of_tables(connection, self._dumper.database)
+            self._check_unchanged(catalog.tables(connection, self._dumper.database))
+            properties = catalog.properties(connection, self._dumper.database)
+            stored = catalog.stored_objects(connection, self._dumper.database)
+            folded = catalog.variable(connection, "lower_case_table_names")
+            kinds = catalog.names_of_tables(connection, self._dumper.database)
         counters = [part.counter for part in self.parts if part.counter]
         rows = {name: count for counter in counters for name, count in counter.rows.items()}
         self._check_complete(rows)
@@ -89,7 +89,7 @@ class MySQLSnapshot(Snapshot):
         return Inventory(
             tables=[Table("", table.name, rows.get(table.name, 0), table.size_bytes) for table in tables],
             **stored.counts,
-            schema_sha256=catalogue.schema_sha256(tables),
+            schema_sha256=catalog.schema_sha256(tables),
             properties=properties,
             notes={
                 "definers": stored.definers,
@@ -97,10 +97,10 @@ class MySQLSnapshot(Snapshot):
                 "collations": sorted(used | set(stored.collations) | {properties["collation"]}),
                 "engines": sorted({table.engine for table in tables if table.engine}),
                 "broken_views": self._broken_views,
-                "sequences": sorted(name for name, kind in kinds.items() if kind == catalogue.SEQUENCE),
-                "versioned": [table.name for table in tables if table.kind == catalogue.VERSIONED_TABLE],
+                "sequences": sorted(name for name, kind in kinds.items() if kind == catalog.SEQUENCE),
+                "versioned": [table.name for table in tables if table.kind == catalog.VERSIONED_TABLE],
                 "history": self._dumper.history,
-                "rowless": [table.name for table in tables if table.engine in catalogue.ROWLESS_ENGINES],
+                "rowless": [table.name for table in tables if table.engine in catalog.ROWLESS_ENGINES],
                 "lower_case_table_names": int(folded or 0),
                 "lock_milliseconds": self.lock_milliseconds,
                 "longest_statement": longest,
@@ -108,7 +108,7 @@ class MySQLSnapshot(Snapshot):
             warnings=[*self.warnings, *self._warnings(longest)],
         )
 
-    def _check_unchanged(self, after: Mapping[str, catalogue.TableInfo]) -> None:
+    def _check_unchanged(self, after: Mapping[str, catalog.TableInfo]) -> None:
         changed = [name for name, table in self._tables.items() if after.get(name) != table]
         if changed:
             raise SchemaChangedError(
@@ -117,7 +117,7 @@ class MySQLSnapshot(Snapshot):
             )
 
     def _check_complete(self, rows: Mapping[str, int]) -> None:
-        expected = {table.name for table in self._tables.values() if table.engine not in catalogue.ROWLESS_ENGINES}
+        expected = {table.name for table in self._tables.values() if table.engine not in catalog.ROWLESS_ENGINES}
         wrong = sorted(expected - rows.keys()) or sorted(rows.keys() - self._tables.keys())
         if wrong:
             raise SchemaChangedError(
@@ -131,18 +131,18 @@ class MySQLSnapshot(Snapshot):
         outside = [
             f"{table.name} ({table.engine})"
             for table in tables
-            if table.engine not in (*catalogue.TRANSACTIONAL_ENGINES, *catalogue.ROWLESS_ENGINES)
+            if table.engine not in (*catalog.TRANSACTIONAL_ENGINES, *catalog.ROWLESS_ENGINES)
         ]
         if outside:
             found.append(f"These tables are not transactional and therefore outside the snapshot: {_some(outside)}.")
-        rowless = [f"{table.name} ({table.engine})" for table in tables if table.engine in catalogue.ROWLESS_ENGINES]
+        rowless = [f"{table.name} ({table.engine})" for table in tables if table.engine in catalog.ROWLESS_ENGINES]
         if rowless:
             found.append(f"These tables keep their rows elsewhere, only their definition is stored: {_some(rowless)}.")
         found += [
             f"The view {view['name']} is broken; its definition is kept: {view['reason']}."
             for view in self._broken_views
         ]
-        if not self._dumper.history and any(table.kind == catalogue.VERSIONED_TABLE for table in tables):
+        if not self._dumper.history and any(table.kind == catalog.VERSIONED_TABLE for table in tables):
             found.append("The past rows of system-versioned tables are not in the backup, only the current ones.")
         if self.lossy:
             found.append(f"Codes that Unicode has no character for may be lost in these tables: {_some(self.lossy)}.")
@@ -175,7 +175,7 @@ def _open_together(instance: Instance, snapshot: MySQLSnapshot, flavour: str, en
         try:
             ready = wait_for_snapshots(snapshot.parts[:-1], LOCK_SECONDS)
             if ready:
-                snapshot.position = catalogue.position(connection, flavour)
+                snapshot.position = catalog.position(connection, flavour)
         finally:
             with suppress(BackupdbError), translated_errors(instance):
                 run_quoted(connection, "UNLOCK TABLES")
@@ -193,12 +193,12 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
         engine = create_engine(instance, database)
         stack.callback(engine.dispose)
         with translated_errors(instance), engine.connect() as connection:
-            version = catalogue.server_version(connection)
+            version = catalog.server_version(connection)
             flavour = FLAVOURS["mariadb" if "MariaDB" in version else "mysql"]
             tool = find_tool(flavour, flavour.dump_programs, version)
-            tables = catalogue.tables(connection, database)
-            broken = catalogue.broken_views(connection, database)
-            secret = SecretFile(option_file(instance, flavour, catalogue.encrypted(connection)))
+            tables = catalog.tables(connection, database)
+            broken = catalog.broken_views(connection, database)
+            secret = SecretFile(option_file(instance, flavour, catalog.encrypted(connection)))
         stack.enter_context(closing(secret))
         dumper = Dumper(
             flavour=flavour,
@@ -218,7 +218,7 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
         yield snapshot
 
 
-def _history(flavour: str, version: str, tables: Mapping[str, catalogue.TableInfo]) -> bool:
+def _history(flavour: str, version: str, tables: Mapping[str, catalog.TableInfo]) -> bool:
     """Whether the tool can dump past rows; one table with transaction-precise ones makes it refuse the database."""
     precise = any(table.precise_history for table in tables.values())
     return flavour == "mariadb" and series(version) >= HISTORY_SERIES and not precise

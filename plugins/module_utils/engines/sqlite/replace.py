@@ -15,11 +15,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..config import Instance
-from ..errors import DatabaseBusyError, DatabaseCorruptError
-from .connect import run_quoted
-from .sqlite_connect import opened, translated
-from .sqlite_files import HEADER, RESTORING, attributes, companions, leftovers, read_header
+from ...config import Instance
+from ...errors import DatabaseBusyError, DatabaseCorruptError
+from ..connect import run_quoted
+from .connect import opened, translated
+from .files import HEADER, RESTORING, attributes, companions, leftovers, read_header
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import DatabaseCorruptError
-from .base import Inventory, Table
-from .connect import driver_sentence, run_quoted
-from .sqlite_connect import driver
+from ...errors import DatabaseCorruptError
+from ..base import Inventory, Table
+from ..connect import driver_sentence, run_quoted
+from .connect import driver
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

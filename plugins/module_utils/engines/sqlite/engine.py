@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from .. import scratch
-from ..errors import (
+from ... import scratch
+from ...errors import (
     BackupdbError,
     DatabaseCorruptError,
     InvalidConfigError,
@@ -21,14 +21,14 @@ from ..errors import (
     TargetExistsError,
     TargetUnfitError,
 )
-from .base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
-from .sqlite_connect import opened, translated
-from .sqlite_files import Files
-from .sqlite_inspect import objects, tables_of
-from .sqlite_replace import refuse_in_use
-from .sqlite_snapshot import at_rest, take_snapshot
-from .sqlite_tables import restore_tables, wanted_tables
-from .sqlite_whole import database_part, restore_whole
+from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from .connect import opened, translated
+from .files import Files
+from .inspect import objects, tables_of
+from .replace import refuse_in_use
+from .snapshot import at_rest, take_snapshot
+from .tables import restore_tables, wanted_tables
+from .whole import database_part, restore_whole
 
 
 class SQLite(Engine):

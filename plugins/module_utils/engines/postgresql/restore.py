@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO, BinaryIO
 
-from .. import commands
-from ..config import Instance
-from ..errors import NoSpaceError
-from . import postgresql_catalog as catalog
-from .base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
-from .postgresql_databases import Maintenance, Staging, staging
-from .postgresql_plan import Plan, archive_part
-from .postgresql_sql import copy_in, count_rows, quoted
-from .postgresql_tools import PSQL, Client, inherited, spool_folder, told
+from ... import commands
+from ...config import Instance
+from ...errors import NoSpaceError
+from ..base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
+from . import catalog
+from .databases import Maintenance, Staging, staging
+from .plan import Plan, archive_part
+from .sql import copy_in, count_rows, quoted
+from .tools import PSQL, Client, inherited, spool_folder, told
 
 CHUNK_BYTES = 1 << 20
 

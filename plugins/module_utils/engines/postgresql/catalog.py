@@ -235,13 +235,13 @@ TABLESPACES = "SELECT spcname FROM pg_tablespace"
 def extensions(connection: sa.Connection) -> dict[str, str]:
     """The extensions of the current database with their versions."""
     found = connection.execute(sa.text("SELECT extname::text, extversion FROM pg_extension ORDER BY 1"))
-    return {name: version for name, version in found}  # noqa: C416 - rows are no pairs to mypy
+    return {row[0]: row[1] for row in found}
 
 
 def available_extensions(connection: sa.Connection) -> dict[str, str]:
     """The extensions that the server can install, with the versions that it would install."""
     found = connection.execute(sa.text("SELECT name::text, default_version FROM pg_available_extensions"))
-    return {name: version for name, version in found}  # noqa: C416 - rows are no pairs to mypy
+    return {row[0]: row[1] for row in found}
 
 
 def position(connection: sa.Connection) -> dict[str, Any]:

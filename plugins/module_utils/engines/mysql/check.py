@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..config import Instance
-from ..errors import NotFoundError, TargetExistsError, TargetUnfitError
-from . import mysql_catalogue as catalogue
-from .base import Inventory, RestoreRequest
-from .mysql_tools import FLAVOURS, series
+from ...config import Instance
+from ...errors import NotFoundError, TargetExistsError, TargetUnfitError
+from ..base import Inventory, RestoreRequest
+from . import catalog
+from .tools import FLAVOURS, series
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -24,16 +24,16 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
     """Returns warnings; raises TargetExistsError, NotFoundError, TargetUnfitError."""
     where = f"Instance {instance.id} at {instance.address}"
     inventory = request.source.inventory
-    version = catalogue.server_version(connection)
+    version = catalog.server_version(connection)
     _check_names(connection, request)
     _check_packet(connection, where, inventory)
     _check_folding(connection, where, inventory)
     _check_known(
-        where, "collations", inventory.notes["collations"], catalogue.known_collations(connection),
+        where, "collations", inventory.notes["collations"], catalog.known_collations(connection),
         "Restore to a server that has them, or change the collation on the source.",
     )  # fmt: skip
     _check_known(
-        where, "storage engines", inventory.notes["engines"], catalogue.known_engines(connection),
+        where, "storage engines", inventory.notes["engines"], catalog.known_engines(connection),
         "Install the plugins on the target.",
     )  # fmt: skip
     flavour = "mariadb" if "MariaDB" in version else "mysql"
@@ -48,7 +48,7 @@ def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
             f"The backup of {request.source.database} holds no table {', '.join(unknown)}. "
             "Its tables are listed in its inventory; correct the names."
         )
-    stored = catalogue.stored_name(connection, request.database)
+    stored = catalog.stored_name(connection, request.database)
     if stored is None:
         return
     if request.tables is None:
@@ -57,10 +57,10 @@ def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
                 f"The database {request.database} exists. Choose another target_database, or set existing to replace."
             )
         return
-    kinds = catalogue.names_of_tables(connection, stored)
+    kinds = catalog.names_of_tables(connection, stored)
     for name in request.tables:
         kind = kinds.get(name)
-        if kind and kind not in catalogue.TABLE_KINDS:
+        if kind and kind not in catalog.TABLE_KINDS:
             raise TargetExistsError(f"In the database {request.database}, {name} is a {kind.lower()}, not a table.")
         if kind and not request.replace:
             raise TargetExistsError(
@@ -71,7 +71,7 @@ def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
 
 def _check_packet(connection: sa.Connection, where: str, inventory: Inventory) -> None:
     longest = int(inventory.notes["longest_statement"])
-    accepted = int(catalogue.variable(connection, "max_allowed_packet") or 0)
+    accepted = int(catalog.variable(connection, "max_allowed_packet") or 0)
     needed = longest + PACKET_HEADROOM_BYTES
     if needed > accepted:
         rounded = -(-needed >> 20) << 20
@@ -82,7 +82,7 @@ def _check_packet(connection: sa.Connection, where: str, inventory: Inventory) -
 
 
 def _check_folding(connection: sa.Connection, where: str, inventory: Inventory) -> None:
-    folded = int(catalogue.variable(connection, "lower_case_table_names") or 0)
+    folded = int(catalog.variable(connection, "lower_case_table_names") or 0)
     if not folded or inventory.notes["lower_case_table_names"]:
         return
     seen: dict[str, str] = {}
@@ -119,7 +119,7 @@ def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -
 
 
 def _definers(connection: sa.Connection, where: str, inventory: Inventory) -> list[str]:
-    accounts = catalogue.accounts(connection)
+    accounts = catalog.accounts(connection)
     if accounts is None:
         return []
     lacking = [name for name in inventory.notes["definers"] if name not in accounts]

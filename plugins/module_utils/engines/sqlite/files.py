@@ -14,8 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..config import Instance
-from ..errors import ConnectionFailedError, InvalidConfigError, NotFoundError, PermissionDeniedError
+from ...config import Instance
+from ...errors import ConnectionFailedError, InvalidConfigError, NotFoundError, PermissionDeniedError
 
 HEADER = b"SQLite format 3\0"
 """The first 16 bytes of every database that is not empty (Database File Format, 1.3)."""
@@ -91,7 +91,7 @@ class Files:
         if self._path.is_dir():
             self.base = self._path
         elif magic and not self._path.exists():
-            folder, _, _ = str(self._path)[: magic.start()].rpartition("/")
+            folder = str(self._path)[: magic.start()].rpartition("/")[0]
             self.base, self._pattern = Path(folder or "/"), str(self._path)[len(folder) + 1 :]
         elif self._path.exists() or self._path.suffix in SUFFIXES:
             self._file = self._path

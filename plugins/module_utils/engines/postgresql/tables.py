@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, BinaryIO
 
-from .. import commands
-from .base import Restored, RestoreRequest, StoredPart, Table, compare_rows
-from .postgresql_catalog import Relation
-from .postgresql_databases import Maintenance, staging
-from .postgresql_plan import Plan
-from .postgresql_restore import CHUNK_BYTES, archive_script, copy_statement, send_script, spooled_archive
-from .postgresql_sql import counting, quoted
-from .postgresql_toc import Chosen, choose, parse
-from .postgresql_tools import PSQL, Client, inherited, told
+from ... import commands
+from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
+from .catalog import Relation
+from .databases import Maintenance, staging
+from .plan import Plan
+from .restore import CHUNK_BYTES, archive_script, copy_statement, send_script, spooled_archive
+from .sql import counting, quoted
+from .toc import Chosen, choose, parse
+from .tools import PSQL, Client, inherited, told
 
 _ROWS_COUNTED = "vya-backupdb rows"
 _FIELDS = "|"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from .mysql_rows import Scanner
+from .rows import Scanner
 
 CHUNK_BYTES = 1 << 20
 

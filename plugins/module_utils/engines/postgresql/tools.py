@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import commands
-from ..config import Instance
-from ..errors import DatabaseBusyError, ToolFailedError, ToolMissingError
-from ..security.redact import Redactor
-from .connect import libpq_parameters
+from ... import commands
+from ...config import Instance
+from ...errors import DatabaseBusyError, ToolFailedError, ToolMissingError
+from ...security.redact import Redactor
+from ..connect import libpq_parameters
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     from psycopg.conninfo import make_conninfo

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import ClassVar
 
-from ..config import Instance
-from ..errors import BackupdbError
-from . import postgresql_catalog as catalog
-from .base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
-from .connect import create_engine, translated_errors
-from .postgresql_databases import Maintenance, exists
-from .postgresql_plan import plan_restore, tables_of
-from .postgresql_restore import WholeRestore
-from .postgresql_snapshot import open_snapshot
-from .postgresql_tables import TablesRestore
+from ...config import Instance
+from ...errors import BackupdbError
+from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from ..connect import create_engine, translated_errors
+from . import catalog
+from .databases import Maintenance, exists
+from .plan import plan_restore, tables_of
+from .restore import WholeRestore
+from .snapshot import open_snapshot
+from .tables import TablesRestore
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

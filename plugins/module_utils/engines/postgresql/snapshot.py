@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from ..config import Instance
-from ..errors import DatabaseBusyError, SchemaChangedError
-from . import postgresql_catalog as catalog
-from .base import Inventory, Part, Snapshot, Table
-from .connect import create_engine, run_quoted, translated_errors
-from .postgresql_catalog import Relation
-from .postgresql_sql import copy_out, count_rows, literal, quoted
-from .postgresql_tools import PSQL, Client, Tool, find_tool, major, told
+from ...config import Instance
+from ...errors import DatabaseBusyError, SchemaChangedError
+from ..base import Inventory, Part, Snapshot, Table
+from ..connect import create_engine, run_quoted, translated_errors
+from . import catalog
+from .catalog import Relation
+from .sql import copy_out, count_rows, literal, quoted
+from .tools import PSQL, Client, Tool, find_tool, major, told
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -278,7 +278,7 @@ def _locked_tables(connection: sa.Connection, what: str) -> list[Relation]:
     """Starts the transaction of the snapshot with every table locked that the snapshot shows."""
     tables = catalog.relations(connection)
     connection.rollback()
-    for _ in range(ATTEMPTS):
+    for _turn in range(ATTEMPTS):
         try:
             _lock(connection, tables)
         except sa.exc.ProgrammingError as error:

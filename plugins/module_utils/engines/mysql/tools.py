@@ -10,10 +10,10 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import commands
-from ..config import Instance
-from ..errors import ToolFailedError, ToolMissingError
-from .connect import CONNECT_TIMEOUT_SECONDS, local_socket, tcp_address
+from ... import commands
+from ...config import Instance
+from ...errors import ToolFailedError, ToolMissingError
+from ..connect import CONNECT_TIMEOUT_SECONDS, local_socket, tcp_address
 
 _VERSIONS = (
     ("mariadb", re.compile(r"(?:Distrib|from) (\d+\.\d+\.\d+)-MariaDB")),

@@ -12,14 +12,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import Instance
-from ..errors import ToolFailedError
-from .base import Inventory, Part, Snapshot
-from .connect import run_quoted
-from .sqlite_connect import busy, driver, opened, translated
-from .sqlite_copy import VERSIONS, WAL, Copy, empty_copy
-from .sqlite_files import attributes, read_header
-from .sqlite_inspect import inventory
+from ...config import Instance
+from ...errors import ToolFailedError
+from ..base import Inventory, Part, Snapshot
+from ..connect import run_quoted
+from .connect import busy, driver, opened, translated
+from .copy import VERSIONS, WAL, Copy, empty_copy
+from .files import attributes, read_header
+from .inspect import inventory
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from ..config import Instance
-from ..errors import (
+from ...config import Instance
+from ...errors import (
     DatabaseCorruptError,
     NoSpaceError,
     NotFoundError,
@@ -21,11 +21,11 @@ from ..errors import (
     TargetUnfitError,
     ToolMissingError,
 )
-from . import postgresql_catalog as catalog
-from .base import RestoreRequest, Source, StoredPart
-from .connect import create_engine, driver_sentence, translated_errors
-from .postgresql_databases import Maintenance, exists, major_of
-from .postgresql_tools import Tool, find_tool, major, spool_folder
+from ..base import RestoreRequest, Source, StoredPart
+from ..connect import create_engine, driver_sentence, translated_errors
+from . import catalog
+from .databases import Maintenance, exists, major_of
+from .tools import Tool, find_tool, major, spool_folder
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -199,7 +199,7 @@ class _Planner:
                 f"The database uses the locale provider {provider}, which PostgreSQL {self._major} of {self._where} "
                 f"does not have. Restore to PostgreSQL {needed} or newer."
             )
-        for locale in {self._properties["collate"], self._properties["ctype"]}:
+        for locale in sorted({self._properties["collate"], self._properties["ctype"]}):
             try:
                 # The server looks the name up in its operating system.
                 self._connection.execute(sa.text("SELECT set_config('lc_monetary', :name, true)"), {"name": locale})

@@ -10,13 +10,13 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import Instance
-from ..errors import ManifestInvalidError
-from .base import Restored, RestoreRequest, Source, StoredPart, compare_rows
-from .sqlite_connect import opened, translated
-from .sqlite_inspect import check_integrity, count_tables, objects
-from .sqlite_replace import dress, new_file, publish, refuse_in_use
-from .sqlite_snapshot import KIND
+from ...config import Instance
+from ...errors import ManifestInvalidError
+from ..base import Restored, RestoreRequest, Source, StoredPart, compare_rows
+from .connect import opened, translated
+from .inspect import check_integrity, count_tables, objects
+from .replace import dress, new_file, publish, refuse_in_use
+from .snapshot import KIND
 
 CHUNK_BYTES = 1 << 20
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .base import Table
-from .connect import run_quoted
+from ..base import Table
+from ..connect import run_quoted
 
 if TYPE_CHECKING:
-    from .postgresql_catalog import Relation
+    from .catalog import Relation
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

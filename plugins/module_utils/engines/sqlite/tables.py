@@ -11,15 +11,15 @@ from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..config import Instance
-from ..errors import DatabaseCorruptError, InvalidConfigError, NotFoundError, TargetExistsError
-from .base import Restored, RestoreRequest, Table, compare_rows
-from .connect import run_quoted
-from .sqlite_connect import translated, uri
-from .sqlite_copy import empty_copy
-from .sqlite_inspect import Object, check_foreign_keys, count_rows, objects, quoted, table_clause
-from .sqlite_replace import dress, new_file, publish
-from .sqlite_whole import database_part, write_part
+from ...config import Instance
+from ...errors import DatabaseCorruptError, InvalidConfigError, NotFoundError, TargetExistsError
+from ..base import Restored, RestoreRequest, Table, compare_rows
+from ..connect import run_quoted
+from .connect import translated, uri
+from .copy import empty_copy
+from .inspect import Object, check_foreign_keys, count_rows, objects, quoted, table_clause
+from .replace import dress, new_file, publish
+from .whole import database_part, write_part
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa

@@ -1,0 +1,30 @@
+"""Servers that several test files share: a source, and a fresh one that lacks what the source has of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+from kit import mariadb, postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_source() -> Iterator[postgres.PostgresServer]:
+    with postgres.source() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_other() -> Iterator[postgres.PostgresServer]:
+    with postgres.other() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_source() -> Iterator[mariadb.MariaDBServer]:
+    with mariadb.source() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_other() -> Iterator[mariadb.MariaDBServer]:
+    with mariadb.other() as server:
+        yield server
