@@ -85,6 +85,8 @@ class Part(ABC):
 
     name: str
     kind: str
+    waits: bool = False
+    """Whether something on the server already waits for this part to be read: such parts are read first."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[BinaryIO]:
@@ -184,8 +186,8 @@ class Engine(ABC):
         """Connects and says who answered. Raises ConnectionFailedError, AuthenticationFailedError."""
 
     @abstractmethod
-    def databases(self) -> list[Database]:
-        """Every database that is not the system's, sorted by name."""
+    def databases(self, count_tables: bool = True) -> list[Database]:
+        """Every database that is not the system's, sorted by name. Tables need not be counted where nobody asks."""
 
     @abstractmethod
     def exists(self, database: str) -> bool:

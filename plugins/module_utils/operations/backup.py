@@ -95,7 +95,7 @@ class BackupRun:
         """Backs up what is due or, with ``check``, says what it would do. Raises where nothing at all can be done."""
         instance, wanted = self._instance, self._wanted
         server = self._engine.server()
-        databases = {database.name: database for database in self._engine.databases()}
+        databases = {database.name: database for database in self._engine.databases(count_tables=False)}
         include = instance.databases if wanted.databases is None else wanted.databases
         chosen = select_names(databases, include, [*instance.exclude, *wanted.exclude])
         for pattern in chosen.unmatched:

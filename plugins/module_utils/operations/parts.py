@@ -111,11 +111,12 @@ class PartStore:
 
     def store(self, parts: Sequence[Part], jobs: int) -> list[PartRecord]:
         """Stores the parts, up to ``jobs`` at a time. The first error that happened stops the others and is raised."""
+        order = sorted(range(len(parts)), key=lambda number: (not parts[number].waits, number))
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            futures = [pool.submit(self._store_part, number, part) for number, part in enumerate(parts)]
+            futures = {number: pool.submit(self._store_part, number, parts[number]) for number in order}
         if self._first_error:
             raise self._first_error
-        return [future.result() for future in futures]
+        return [futures[number].result() for number in range(len(parts))]
 
     def store_inventory(self, number: int, inventory: Inventory) -> PartRecord:
         text = json.dumps(inventory.to_json(), indent=1)

@@ -166,7 +166,7 @@ class RestoreRun:
         if not plan.target_exists or self._engine.replaces_atomically or not plan.request.replace:
             return None
         name = plan.request.database
-        database = next((item for item in self._engine.databases() if item.name == name), None)
+        database = next((item for item in self._engine.databases(count_tables=False) if item.name == name), None)
         if database is None:
             raise InvalidConfigError(f"{name} is a system database; restore under another name with target_database.")
         compression = plan.backup.manifest.compression

@@ -228,6 +228,7 @@ class DumpPart(Part):
         self, name: str, kind: str, dumper: Dumper, arguments: Sequence[str], counter: RowCounter | None = None
     ) -> None:
         self.name, self.kind, self.counter = name, kind, counter
+        self.waits = kind == "data"
         self._dumper, self._arguments = dumper, arguments
         self._child: commands.Child | None = None
 

@@ -33,7 +33,7 @@ class MySQL(Engine):
             version = catalog.server_version(connection)
         return Server("mariadb" if "MariaDB" in version else "mysql", version)
 
-    def databases(self) -> list[Database]:
+    def databases(self, count_tables: bool = True) -> list[Database]:
         with translated_errors(self.instance), self._engine.connect() as connection:
             return catalog.databases(connection)
 

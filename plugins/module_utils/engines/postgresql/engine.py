@@ -44,7 +44,7 @@ class PostgreSQL(Engine):
             version = str(connection.execute(sa.text("SHOW server_version")).scalar_one())
         return Server("postgresql", version.split()[0])
 
-    def databases(self) -> list[Database]:
+    def databases(self, count_tables: bool = True) -> list[Database]:
         """Sizes are 0 where the account may not see them; tables are counted where it may connect.
 
         ``postgres`` is among them only when the instance names it to the letter.
@@ -66,7 +66,7 @@ class PostgreSQL(Engine):
             if row.datname not in catalog.SYSTEM_DATABASES or row.datname in self.instance.databases
         ]
         with ThreadPoolExecutor(CONNECTIONS) as pool:  # each needs a connection of its own
-            tables = pool.map(lambda row: self._count_tables(row.datname) if row.open else 0, listed)
+            tables = pool.map(lambda row: self._count_tables(row.datname) if count_tables and row.open else 0, listed)
             return [Database(row.datname, row.size, count) for row, count in zip(listed, tables, strict=True)]
 
     def _count_tables(self, database: str) -> int:

@@ -45,15 +45,15 @@ class SQLite(Engine):
         self._files.check_base()
         return Server("sqlite", sqlite3.sqlite_version)
 
-    def databases(self) -> list[Database]:
+    def databases(self, count_tables: bool = True) -> list[Database]:
         """Every file; one that can't be read has no size or no tables here, and its backup will say why."""
-        return [self._described(name, path) for name, path in self._files.found().items()]
+        return [self._described(name, path, count_tables) for name, path in self._files.found().items()]
 
-    def _described(self, name: str, path: Path) -> Database:
+    def _described(self, name: str, path: Path, count_tables: bool) -> Database:
         size = tables = 0
         with suppress(BackupdbError), translated(self.instance, name):
             size = path.stat().st_size
-            tables = len(self._tables(name, path.resolve()))
+            tables = len(self._tables(name, path.resolve())) if count_tables else 0
         return Database(name, size, tables)
 
     def _tables(self, name: str, path: Path) -> list[str]:
