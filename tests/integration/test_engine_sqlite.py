@@ -284,7 +284,7 @@ def test_a_part_read_in_part_is_an_error(folder: Path) -> None:
 def test_a_part_can_be_read_by_several_threads(folder: Path) -> None:
     with engine(folder).snapshot("new.db", 4) as snapshot:
 
-        def read(_: int) -> bytes:
+        def read(_turn: int) -> bytes:
             with snapshot.parts[0].open() as stream:
                 return stream.read()
 
