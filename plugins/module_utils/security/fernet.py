@@ -26,8 +26,10 @@ from ..errors import SealBrokenError
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-FRAME_BYTES = 1 << 20
-"""Payload of a full frame."""
+FRAME_BYTES = 256 << 10
+"""Payload of a full frame, as this version writes it."""
+LARGEST_FRAME_BYTES = 1 << 20
+"""Payload of the largest frame that is read."""
 
 _VERSION = b"\x80"
 _BLOCK = 16
@@ -35,7 +37,7 @@ _MAC_BYTES = 32
 _OVERHEAD = 1 + 8 + _BLOCK + _MAC_BYTES
 _LENGTH = struct.Struct(">I")
 _FRAME = struct.Struct(">16sQB")
-_LONGEST_TOKEN = FRAME_BYTES + _FRAME.size + _BLOCK + _OVERHEAD
+_LONGEST_TOKEN = LARGEST_FRAME_BYTES + _FRAME.size + _BLOCK + _OVERHEAD
 _MANIFEST_LABEL = b"vya.backupdb manifest 1:"
 
 

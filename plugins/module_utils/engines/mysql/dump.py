@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ... import commands
 from ...errors import SchemaChangedError, ToolFailedError
+from ...streams import CHUNK_BYTES
 from ..base import Part
 from .catalog import TableInfo
 from .rows import RowCounter
@@ -29,7 +30,6 @@ SMALL_DATABASE_BYTES = 32 << 20
 """A smaller database is dumped by one process: starting more costs more than they save."""
 NAMED_TABLES = 500
 """At most so many tables are handed out by name: the tools look each name up in the list of all tables."""
-READ_BYTES = 1 << 20
 
 # All codes of these character sets come back from Unicode as they were (found by converting every code on a server).
 _THROUGH_UNICODE = frozenset((
@@ -192,7 +192,7 @@ class DumpStream(RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes, as they come; all of them without a size; nothing at the end."""
         if size < 0:
-            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
+            return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
         if not self._started:
             self._start()
         if self._head:

@@ -19,10 +19,11 @@ from ... import commands
 from ...config import Instance
 from ...errors import BackupdbError, ToolFailedError
 from ...security.redact import Redactor
+from ...streams import read_chunks
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from ..connect import run_quoted, translated_errors
 from . import catalog
-from .script import SchemaScript, chunks, data_script, objects_script, renamed_view
+from .script import SchemaScript, data_script, objects_script, renamed_view
 from .tools import Flavour, Login, Tool, client_arguments
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Restore:
 
     def _data(self, stream: BinaryIO) -> Iterator[bytes]:
         if self._request.tables is None:
-            return chunks(stream)
+            return read_chunks(stream)
         return data_script(stream, self._names.__contains__)
 
     def _load_objects(self, database: str, events: bool) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ...streams import read_chunks
 from .rows import Scanner
-
-CHUNK_BYTES = 1 << 20
 
 _BACKTICKED = re.compile(rb"`(?:[^`]|``)*+`")
 _QUOTED = rb"`(?:[^`]|``)*+`|'(?:[^'\\]|\\.)*+'"
@@ -56,14 +55,9 @@ def _quote(name: str) -> bytes:
     return b"`" + name.replace("`", "``").encode() + b"`"
 
 
-def chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
-
-
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
     rest = b""
-    for chunk in chunks(stream):
+    for chunk in read_chunks(stream):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line + b"\n"
@@ -224,7 +218,7 @@ def objects_script(stream: BinaryIO, target: str, wanted: Wanted, events: bool) 
 def data_script(stream: BinaryIO, wanted: Wanted) -> Iterator[bytes]:
     """The rows of the wanted tables, with all settings of the session around them."""
     scanner = Scanner()
-    for chunk in chunks(stream):
+    for chunk in read_chunks(stream):
         for piece in scanner.feed(chunk):
             if piece.table is None or wanted(piece.table):
                 yield piece.data

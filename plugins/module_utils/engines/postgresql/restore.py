@@ -17,14 +17,13 @@ from typing import IO, BinaryIO
 from ... import commands
 from ...config import Instance
 from ...errors import NoSpaceError
+from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
 from . import catalog
 from .databases import Maintenance, Staging, staging
 from .plan import Plan, archive_part
 from .sql import copy_in, count_rows, quoted
 from .tools import PSQL, Client, inherited, spool_folder, told
-
-CHUNK_BYTES = 1 << 20
 
 SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "

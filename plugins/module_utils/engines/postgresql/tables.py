@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from typing import IO, Any, BinaryIO
 
 from ... import commands
+from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from .catalog import Relation
 from .databases import Maintenance, staging
 from .plan import Plan
-from .restore import CHUNK_BYTES, archive_script, copy_statement, send_script, spooled_archive
+from .restore import archive_script, copy_statement, send_script, spooled_archive
 from .sql import counting, quoted
 from .toc import Chosen, choose, parse
 from .tools import PSQL, Client, inherited, told

@@ -12,13 +12,12 @@ from typing import BinaryIO
 
 from ...config import Instance
 from ...errors import ManifestInvalidError
+from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, Source, StoredPart, compare_rows
 from .connect import opened, translated
 from .inspect import check_integrity, count_tables, objects
 from .replace import dress, new_file, publish, refuse_in_use
 from .snapshot import KIND
-
-CHUNK_BYTES = 1 << 20
 
 
 def database_part(source: Source) -> StoredPart:
