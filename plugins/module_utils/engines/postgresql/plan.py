@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from ... import scratch
 from ...config import Instance
 from ...errors import (
     DatabaseCorruptError,
-    NoSpaceError,
     NotFoundError,
     TargetExistsError,
     TargetUnfitError,
@@ -25,7 +24,7 @@ from ..base import RestoreRequest, Source, StoredPart
 from ..connect import create_engine, driver_sentence, translated_errors
 from . import catalog
 from .databases import Maintenance, exists, major_of
-from .tools import Tool, find_tool, major, spool_folder
+from .tools import Tool, find_tool, major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -108,7 +107,7 @@ class _Planner:
             self._check_locale()
             self._check_extensions(plan)
         self._check_version(plan)
-        self._check_space()
+        scratch.folder_for(archive_part(request.source).raw_bytes)  # pg_restore wants the archive as a file
         if self._notes["subscriptions"] and plan.tables is None:
             plan.warnings.append(
                 f"The subscriptions {_listed(self._notes['subscriptions'])} are restored disabled: enable them with "
@@ -228,15 +227,6 @@ class _Planner:
             plan.warnings.append(
                 f"The backup is of PostgreSQL {source} and {self._where} is the older {self._major}: what only the "
                 "newer version knows makes the restore fail, and then the target stays as it is."
-            )
-
-    def _check_space(self) -> None:
-        folder, needed = spool_folder(), archive_part(self._request.source).raw_bytes
-        free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise NoSpaceError(
-                f"{folder} has {free >> 20} MiB free, and pg_restore needs {needed >> 20} MiB there for the archive. "
-                "Make room, or set TMPDIR to a larger folder."
             )
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import errno
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
-from ... import commands
+from ... import commands, scratch
 from ...config import Instance
 from ...errors import NoSpaceError
 from ...streams import CHUNK_BYTES
@@ -23,7 +22,7 @@ from . import catalog
 from .databases import Maintenance, Staging, staging
 from .plan import Plan, archive_part
 from .sql import copy_in, count_rows, quoted
-from .tools import PSQL, Client, inherited, spool_folder, told
+from .tools import PSQL, Client, inherited, told
 
 SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "
@@ -34,10 +33,11 @@ SESSION = (
 
 
 @contextmanager
-def spooled_archive(source: Source) -> Iterator[IO[bytes]]:
+def spooled_archive(source: Source) -> Iterator[BinaryIO]:
     """The archive as a file without a name, for pg_restore wants to seek in it and its jobs to open it again."""
-    with tempfile.TemporaryFile(dir=spool_folder()) as file:
-        with source.open(archive_part(source)) as stream:
+    part = archive_part(source)
+    with scratch.unlinked_file(part.raw_bytes) as file:
+        with source.open(part) as stream:
             try:
                 shutil.copyfileobj(stream, file, CHUNK_BYTES)
                 file.flush()
@@ -45,7 +45,7 @@ def spooled_archive(source: Source) -> Iterator[IO[bytes]]:
                 if error.errno != errno.ENOSPC:
                     raise
                 raise NoSpaceError(
-                    f"{spool_folder()} is full, and pg_restore needs the archive there. "
+                    "The room for temporary files ran out, and pg_restore needs the archive there. "
                     "Make room, or set TMPDIR to a larger folder."
                 ) from None
         yield file
@@ -61,7 +61,7 @@ def copy_statement(source: Source, part: StoredPart) -> str:
 
 @contextmanager
 def archive_script(
-    plan: Plan, archive: IO[bytes], arguments: Sequence[str], pass_fds: Iterable[int] = ()
+    plan: Plan, archive: BinaryIO, arguments: Sequence[str], pass_fds: Iterable[int] = ()
 ) -> Iterator[BinaryIO]:
     """Entries of the archive as a script for psql."""
     argv = [plan.pg_restore.path, "--file=-", *plan.arguments, *arguments, inherited(archive.fileno())]
@@ -105,7 +105,7 @@ class WholeRestore:
             warnings += target.publish(request.database, replace=request.replace)
         return Restored(tables, warnings)
 
-    def _load(self, target: Staging, archive: IO[bytes]) -> None:
+    def _load(self, target: Staging, archive: BinaryIO) -> None:
         copies = [part for part in self._source.parts if part.kind == "copy"]
         with Client(self._instance, target.name) as client:
             section = partial(self._section, client, archive)
@@ -116,7 +116,7 @@ class WholeRestore:
             in_parallel(tasks, 1 if self._request.jobs == 1 else for_copies + bool(copies), target.disconnect)
             section("post-data", self._request.jobs)
 
-    def _section(self, client: Client, archive: IO[bytes], section: str, jobs: int) -> None:
+    def _section(self, client: Client, archive: BinaryIO, section: str, jobs: int) -> None:
         plan = self._plan
         with told(f"Restoring the {section} of {self._what}"):
             if plan.through_psql:

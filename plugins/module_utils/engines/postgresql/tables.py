@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from ... import commands
 from ...streams import CHUNK_BYTES
@@ -52,7 +52,7 @@ class TablesRestore:
                     warnings += target.publish(request.database, replace=False)
         return Restored(tables, warnings)
 
-    def _choose(self, archive: IO[bytes]) -> Chosen:
+    def _choose(self, archive: BinaryIO) -> Chosen:
         argv = [self._plan.pg_restore.path, "--list", "--verbose", inherited(archive.fileno())]
         with told(f"Listing the archive of database {self._source.database}"):
             listing = commands.output(argv, pass_fds=[archive.fileno()])
@@ -65,7 +65,7 @@ class TablesRestore:
             utf8=self._source.inventory.properties["encoding"] == "UTF8",
         )
 
-    def _load(self, database: str, archive: IO[bytes], chosen: Chosen) -> list[Table]:
+    def _load(self, database: str, archive: BinaryIO, chosen: Chosen) -> list[Table]:
         instance = self._maintenance.instance
         with (
             told(f"Restoring {self._what}"),
@@ -104,7 +104,7 @@ class TablesRestore:
         """A statement of our own: the scripts of the archive speak the encoding of its database, we UTF-8."""
         psql.write(f"SET client_encoding = 'UTF8';\n{statement};\n".encode())
 
-    def _entries(self, psql: BinaryIO, archive: IO[bytes], numbers: Sequence[int], *arguments: str) -> None:
+    def _entries(self, psql: BinaryIO, archive: BinaryIO, numbers: Sequence[int], *arguments: str) -> None:
         if not numbers:
             return
         wanted = commands.SecretFile("".join(f"{number};\n" for number in numbers))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -194,9 +193,3 @@ PSQL = ("--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR
 def inherited(fd: int) -> str:
     """The name under which a child opens a descriptor that it inherits; every open starts at byte 0 (Linux)."""
     return f"/dev/fd/{fd}"
-
-
-def spool_folder() -> str:
-    """Where an archive waits, without a name, while pg_restore reads it: $TMPDIR or /var/tmp, for it may be large."""
-    folder = os.environ.get("TMPDIR")
-    return folder if folder and Path(folder).is_dir() else "/var/tmp"  # noqa: S108 - the file has no name there
