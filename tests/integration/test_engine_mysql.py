@@ -515,6 +515,15 @@ def test_a_stream_that_breaks_leaves_no_database(other: MariaDBServer, shop: Pla
     assert "broken" not in other.databases()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A background job of a shell ignores SIGINT, and Python then never raises KeyboardInterrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_restore_leaves_no_database(other: MariaDBServer, shop: PlainSource, tmp_path: Path) -> None:
     slow = altered(shop)
     slow.files["data-001.sql"] = tmp_path / "slow.sql"
