@@ -18,7 +18,7 @@ from ..engines.base import Database, Engine, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, unexpected
 from ..repository import layout
-from ..repository.catalog import Found, Selection, find
+from ..repository.catalog import Selection, find
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR, Manifest, digest, format_time
 from ..security.fernet import FernetKey
@@ -68,6 +68,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def newest_regular(sets: Iterable[BackupSet]) -> BackupSet | None:
+    """The first of sets, given newest first, that is no safety backup."""
+    return next((backup for backup in sets if not backup.manifest.is_safety_backup), None)
+
+
 def due(newest: BackupSet | None, max_age: timedelta | None, now: datetime) -> tuple[bool, str]:
     """Whether a database is due for a backup, and why, in words."""
     if newest is None:
@@ -106,7 +111,7 @@ class BackupRun:
             self._repository.prepare()
         outcome.free_bytes = self._repository.free_bytes()
         for name in chosen.names:
-            is_due, reason = due(self._newest(name), wanted.max_age, _utc_now())
+            is_due, reason = due(newest_regular(self._sets(name)), wanted.max_age, _utc_now())
             entry = {"instance": instance.id, "database": name, "reason": reason}
             if not is_due:
                 outcome.not_due.append(entry)
@@ -127,17 +132,13 @@ class BackupRun:
             entry = {**backup.manifest.summary(), "path": str(backup.path), "reason": reason, "warnings": warnings}
             outcome.backups.append(entry)
 
-    def _sets(self, database: str) -> Found:
+    def _sets(self, database: str) -> list[BackupSet]:
+        """The sets of a database, newest first."""
         if not self._repository.root.exists():
-            return Found()
-        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database"))
+            return []
+        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database")).backups
 
-    def _newest(self, database: str) -> BackupSet | None:
-        regular = (backup for backup in self._sets(database).backups if not backup.manifest.is_safety_backup)
-        return next(regular, None)
-
-    def _check_space(self, database: Database) -> None:
-        newest = self._newest(database.name)
+    def _check_space(self, database: Database, newest: BackupSet | None) -> None:
         expected = newest.manifest.stored_bytes if newest else database.size_bytes // EXPECTED_RATIO
         free = self._repository.free_bytes()
         if expected > free:
@@ -152,10 +153,11 @@ class BackupRun:
         The caller holds the database's lock in the repository.
         """
         wanted = self._wanted
-        self._check_space(database)
+        sets = self._sets(database.name)
+        self._check_space(database, newest_regular(sets))
         codec = Codec(wanted.method, wanted.level, FernetKey.generate() if self._keyring else None)
         with self._repository.staging() as staging:
-            started, clock = self._free_moment(database.name), time.monotonic()
+            started, clock = self._free_moment(database.name, sets), time.monotonic()
             store = PartStore(staging, codec)
             with self._engine.snapshot(database.name, wanted.jobs) as snapshot:
                 records = store.store(snapshot.parts, wanted.jobs)
@@ -202,9 +204,10 @@ class BackupRun:
             "snapshot": snapshot.position,
         }
 
-    def _free_moment(self, database: str) -> datetime:
+    @staticmethod
+    def _free_moment(database: str, sets: Iterable[BackupSet]) -> datetime:
         """Now or, where a set of this very second exists already, the next second."""
-        taken = {backup.manifest.id for backup in self._sets(database).backups}
+        taken = {backup.manifest.id for backup in sets}
         while layout.set_id("database", database, now := _utc_now()) in taken:
             time.sleep(1 - now.microsecond / 1_000_000)
         return now

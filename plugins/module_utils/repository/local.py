@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryError
-from ..streams import CHUNK_BYTES
+from ..streams import read_chunks
 from . import layout
 from .lock import exclusive, try_lock
 from .manifest import Manifest, PartRecord, read_manifest
@@ -253,5 +253,4 @@ class LocalRepository:
     def read_chunks(self, backup: BackupSet, part: PartRecord) -> Iterator[bytes]:
         """The stored bytes of a part in chunks."""
         with backup.open_part(part) as stream, translated_os_errors(self.root):
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+            yield from read_chunks(stream)
