@@ -29,8 +29,13 @@ unix_socket:
 path:
   description: For V(sqlite), a database file, a folder of such files, or a shell pattern.
   type: path
+credential:
+  description:
+    - The id of an entry of the credential store, which has the user name and the password.
+    - Without it and without C(username) and C(password), the entry with the C(id) of the instance, if there is one.
+  type: str
 username:
-  description: The account to log in with.
+  description: The account to log in with. Mutually exclusive with C(credential).
   type: str
 password:
   description: Its password.
@@ -83,6 +88,13 @@ options:
     description: The file with the Fernet keys of the host. Only its owner may be able to read it.
     type: path
     default: /etc/vya-backupdb/keyring.json
+  credentials_file:
+    description: The credential store of the host. Only its owner may be able to read it.
+    type: path
+    default: /etc/vya-backupdb/credentials.json
+  requested_by:
+    description: Who asked for this, for the audit log of the host. The roles say who runs the play.
+    type: str
 requirements:
   - python >= 3.11
   - sqlalchemy >= 2.0
@@ -92,10 +104,15 @@ requirements:
   - pyyaml >= 6
   - zstandard >= 0.22
 notes:
-  - Where the Python that runs the module lacks these libraries, the module starts again with
+  - Where the Python that runs the module is too old or lacks these libraries, the module starts again with
     C(/opt/vya-backupdb/venv/bin/python), if that exists.
-  - All modules of the collection accept O(config_file), O(repository) and O(keyring), even where they are not needed.
-    So C(module_defaults) can set them once for the group C(vya.backupdb.backupdb).
+  - All modules of the collection accept O(config_file), O(repository), O(keyring), O(credentials_file) and
+    O(requested_by), even where they are not needed. So C(module_defaults) can set them once for the group
+    C(vya.backupdb.backupdb).
+  - "Environment variables of the module's process give what the task does not: C(VYA_BACKUPDB_CONFIG_FILE),
+    C(VYA_BACKUPDB_REPOSITORY), C(VYA_BACKUPDB_KEYRING), C(VYA_BACKUPDB_CREDENTIALS_FILE), C(VYA_BACKUPDB_REQUESTED_BY),
+    C(VYA_BACKUPDB_COMPRESSION), C(VYA_BACKUPDB_COMPRESSION_LEVEL), C(VYA_BACKUPDB_JOBS) and C(VYA_BACKUPDB_AUDIT_LOG).
+    What neither gives, the configuration file gives."
 """
 
     INSTANCE: str = rf"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidConfigError, NotFoundError
+from .errors import InvalidConfigError, NotFoundError, PermissionDeniedError
+from .streams import LEVELS
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import yaml
@@ -23,6 +25,7 @@ ENGINES = ("mysql", "postgresql", "sqlite")
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 DEFAULT_PORTS = {"mysql": 3306, "postgresql": 5432}
 DEFAULT_CONFIG_FILE = "/etc/vya-backupdb/config.yml"
+KEY_SOURCES = ("file", "hostname")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -39,7 +42,10 @@ class Tls:
 
 @dataclass(frozen=True)
 class Instance:
-    """One database server or, for SQLite, one file, folder or glob of database files."""
+    """One database server or, for SQLite, one file, folder or glob of database files.
+
+    ``credential`` is the id of an entry of the credential store; security/credentials.py says when it is used.
+    """
 
     id: str
     engine: str
@@ -47,6 +53,7 @@ class Instance:
     port: int | None = None
     unix_socket: str | None = None
     path: str | None = None
+    credential: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: Tls = field(default_factory=Tls)
@@ -71,6 +78,8 @@ class HostConfig:
     instances: tuple[Instance, ...] = ()
     repository: str | None = None
     compression: Mapping[str, Any] = field(default_factory=dict)
+    key_source: str = "file"
+    audit_log: str | None = None
 
     def instance(self, instance_id: str, where: str) -> Instance:
         for instance in self.instances:
@@ -81,6 +90,10 @@ class HostConfig:
             f"There is no instance '{instance_id}' in {where} (instances there: {known}). "
             "Correct the name, or describe the instance with the option connection."
         )
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
 
 
 class _Problems:
@@ -98,22 +111,42 @@ class _Problems:
             return {}
         for name in value:
             if name not in known:
-                self.add(f"{path}.{name}" if path else str(name), f"is unknown (known: {', '.join(sorted(known))})")
+                self.add(_join(path, name), f"is unknown (known: {', '.join(sorted(known))})")
         return {name: item for name, item in value.items() if item is not None}
 
     def choice(self, values: Mapping[str, Any], name: str, path: str, choices: Iterable[str], default: str) -> str:
         value = values.get(name, default)
         if value not in choices:
-            self.add(f"{path}.{name}", f"{value!r} is not one of {', '.join(choices)}")
+            self.add(_join(path, name), f"{value!r} is not one of {', '.join(choices)}")
             return default
         return str(value)
+
+    def number(self, values: Mapping[str, Any], name: str, path: str, smallest: int, largest: int) -> int | None:
+        value = values.get(name)
+        if value is None:
+            return None
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.add(_join(path, name), f"{value!r} is not a number")
+            return None
+        if not smallest <= number <= largest:
+            self.add(_join(path, name), f"{number} is not between {smallest} and {largest}")
+            return None
+        return number
 
     def text(self, values: Mapping[str, Any], name: str, path: str) -> str | None:
         value = values.get(name)
         if value is None or isinstance(value, str):
             return value or None
-        self.add(f"{path}.{name}", "must be a string")
+        self.add(_join(path, name), "must be a string")
         return None
+
+    def absolute_path(self, values: Mapping[str, Any], name: str, path: str) -> str | None:
+        value = self.text(values, name, path)
+        if value and not value.startswith("/"):
+            self.add(_join(path, name), f"{value!r} is not an absolute path")
+        return value
 
     def texts(self, values: Mapping[str, Any], name: str, path: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = values.get(name)
@@ -123,7 +156,7 @@ class _Problems:
             return (value,)
         if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
             return tuple(value) or default
-        self.add(f"{path}.{name}", "must be a list of names or patterns")
+        self.add(_join(path, name), "must be a list of names or patterns")
         return default
 
     def raise_if_any(self, where: str) -> None:
@@ -132,10 +165,10 @@ class _Problems:
 
 
 _INSTANCE_KEYS = (
-    "id", "engine", "host", "port", "unix_socket", "path", "username", "password", "tls", "databases", "exclude",
-    "enabled",
+    "id", "engine", "host", "port", "unix_socket", "path", "credential", "username", "password", "tls", "databases",
+    "exclude", "enabled",
 )  # fmt: skip
-_CONFIG_KEYS = ("instances", "repository", "compression", "retention", "logging")
+_CONFIG_KEYS = ("instances", "repository", "compression", "retention", "logging", "key_source")
 
 
 def _instance(raw: Any, path: str, problems: _Problems) -> Instance:
@@ -146,16 +179,6 @@ def _instance(raw: Any, path: str, problems: _Problems) -> Instance:
             f"{path}.id", f"{instance_id!r} must be letters, digits, '-', '_' and '.', not starting with a sign"
         )
     engine = problems.choice(values, "engine", path, ENGINES, "")
-    port = values.get("port")
-    if port is not None:
-        try:
-            port = int(port)
-        except (TypeError, ValueError):
-            problems.add(f"{path}.port", f"{port!r} is not a number")
-            port = None
-        else:
-            if not 1 <= port <= 65535:
-                problems.add(f"{path}.port", f"{port} is not between 1 and 65535")
     database_path = problems.text(values, "path", path)
     if engine == "sqlite":
         if not database_path:
@@ -168,13 +191,17 @@ def _instance(raw: Any, path: str, problems: _Problems) -> Instance:
     enabled = values.get("enabled", True)
     if not isinstance(enabled, bool):
         problems.add(f"{path}.enabled", "must be true or false")
+    credential = problems.text(values, "credential", path)
+    if credential and (values.get("username") or values.get("password")):
+        problems.add(f"{path}.credential", "excludes username and password: name the entry of the store, or say both")
     return Instance(
         id=instance_id,
         engine=engine,
         host=problems.text(values, "host", path),
-        port=port,
+        port=problems.number(values, "port", path, 1, 65535),
         unix_socket=problems.text(values, "unix_socket", path),
         path=database_path,
+        credential=credential,
         username=problems.text(values, "username", path),
         password=problems.text(values, "password", path),
         tls=Tls(
@@ -213,24 +240,60 @@ def load_config(path: str) -> HostConfig:
         line = f" near line {position.line + 1}" if position else ""
         raise InvalidConfigError(f"{path} is not valid YAML{line}.") from None
     problems = _Problems()
+    config = _config(raw, problems)
+    problems.raise_if_any(f"Wrong configuration in {path}")
+    _refuse_open_passwords(path, config)
+    return config
+
+
+def problems_of(raw: Mapping[str, Any]) -> list[str]:
+    """Every wrong value of what is to become a configuration file, with its path; empty where all is well."""
+    problems = _Problems()
+    _config(raw, problems)
+    return problems.found
+
+
+def _config(raw: Any, problems: _Problems) -> HostConfig:
     values = problems.mapping(raw, "", _CONFIG_KEYS)
-    instances = values.get("instances", [])
-    if not isinstance(instances, list):
+    logging = problems.mapping(values.get("logging", {}), "logging", ("audit_log",))
+    return HostConfig(
+        instances=_instances(values.get("instances", []), problems),
+        repository=problems.absolute_path(values, "repository", ""),
+        compression=_compression(values.get("compression", {}), problems),
+        key_source=problems.choice(values, "key_source", "", KEY_SOURCES, "file"),
+        audit_log=problems.absolute_path(logging, "audit_log", "logging"),
+    )
+
+
+def _instances(raw: Any, problems: _Problems) -> tuple[Instance, ...]:
+    if not isinstance(raw, list):
         problems.add("instances", "must be a list")
-        instances = []
-    parsed = tuple(_instance(item, f"instances[{index}]", problems) for index, item in enumerate(instances))
+        return ()
+    parsed = tuple(_instance(item, f"instances[{index}]", problems) for index, item in enumerate(raw))
     seen: dict[str, int] = {}
     for index, instance in enumerate(parsed):
         if instance.id in seen:
             problems.add(f"instances[{index}].id", f"{instance.id!r} is already used by instances[{seen[instance.id]}]")
         seen.setdefault(instance.id, index)
-    config = HostConfig(
-        instances=parsed,
-        repository=problems.text(values, "repository", ""),
-        compression=problems.mapping(values.get("compression", {}), "compression", ("method", "level")),
-    )
-    problems.raise_if_any(f"Wrong configuration in {path}")
-    return config
+    return parsed
+
+
+def _compression(raw: Any, problems: _Problems) -> dict[str, Any]:
+    values = problems.mapping(raw, "compression", ("method", "level"))
+    method = problems.choice(values, "method", "compression", LEVELS, "zstd")
+    levels = LEVELS[method]
+    level = problems.number(values, "level", "compression", levels.start, levels.stop - 1)
+    return {"method": method, "level": level} if values else {}
+
+
+def _refuse_open_passwords(path: str, config: HostConfig) -> None:
+    """A file that all accounts of the host may read must not hold passwords."""
+    mode = stat.S_IMODE(Path(path).stat().st_mode)
+    if mode & stat.S_IRWXO and any(instance.password for instance in config.instances):
+        raise PermissionDeniedError(
+            f"{path} holds passwords and is open to others (mode {mode:04o}). Run: chmod o= {path}, "
+            "or move them to the credential store with the module credential."
+        )
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,12 @@ class AuthenticationFailedError(BackupdbError):
     code = "authentication_failed"
 
 
+class CredentialMissingError(BackupdbError):
+    """The credential store has no entry of that id, or there is no store."""
+
+    code = "credential_missing"
+
+
 class PermissionDeniedError(BackupdbError):
     """The account lacks a privilege, or this process may not read or write a file."""
 
@@ -168,6 +174,17 @@ class KeyMissingError(BackupdbError):
     """No key of the keyring opens the set, or there is no keyring."""
 
     code = "key_missing"
+
+
+class KeyInUseError(BackupdbError):
+    """A key that is to be removed is still needed: it is the active one, or sets or credentials open with no other."""
+
+    code = "key_in_use"
+
+
+def as_ours(error: Exception) -> BackupdbError:
+    """The error itself where it is one of ours, else what ``unexpected`` makes of it."""
+    return error if isinstance(error, BackupdbError) else unexpected(error)
 
 
 def unexpected(error: BaseException) -> BackupdbError:

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped]
-from ansible.module_utils.common.respawn import has_respawned, respawn_module  # type: ignore[import-untyped]
+from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: ignore[import-untyped]
+from ansible.module_utils.common.respawn import respawn_module  # type: ignore[import-untyped]
 
+from .audit import AuditLog
 from .config import DEFAULT_CONFIG_FILE, ENGINES, TLS_MODES, HostConfig, Instance, load_config, parse_instance
-from .errors import BackupdbError, InvalidConfigError, LibraryMissingError, unexpected
+from .errors import BackupdbError, InvalidConfigError, LibraryMissingError, as_ours
+from .interpreter import AGENT_PYTHON, agent_python_is_next
 from .repository.catalog import Selection, parse_moment
 from .repository.local import LocalRepository
+from .security.credentials import DEFAULT_CREDENTIALS, with_credentials
 from .security.keyring import DEFAULT_KEYRING
 from .security.redact import Redactor
+from .streams import LEVELS
 
-AGENT_PYTHON = "/opt/vya-backupdb/venv/bin/python"
 DEFAULT_REPOSITORY = "/var/backups/vya-backupdb"
 PRIVATE_UMASK = 0o077
 LARGEST_DEFAULT_JOBS = 4
@@ -46,6 +51,7 @@ CONNECTION_SPEC: dict[str, Any] = {
     "port": {"type": "int"},
     "unix_socket": {"type": "path"},
     "path": {"type": "path"},
+    "credential": {"type": "str"},
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "tls": {
@@ -65,11 +71,25 @@ INSTANCE_SPEC: dict[str, Any] = {
     "instance": {"type": "str"},
     "connection": {"type": "dict", "options": CONNECTION_SPEC},
 }
+
+
+def from_environment(name: str, **spec: Any) -> dict[str, Any]:
+    """An option that the environment variable ``VYA_BACKUPDB_{name}`` gives where the task does not."""
+    return {**spec, "fallback": (env_fallback, [f"VYA_BACKUPDB_{name}"])}
+
+
 COMMON_SPEC: dict[str, Any] = {
-    "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
-    "repository": {"type": "path"},
-    "keyring": {"type": "path", "default": DEFAULT_KEYRING, "no_log": False},
+    "config_file": from_environment("CONFIG_FILE", type="path", default=DEFAULT_CONFIG_FILE),
+    "repository": from_environment("REPOSITORY", type="path"),
+    "keyring": from_environment("KEYRING", type="path", default=DEFAULT_KEYRING, no_log=False),
+    "credentials_file": from_environment("CREDENTIALS_FILE", type="path", default=DEFAULT_CREDENTIALS, no_log=False),
+    "requested_by": from_environment("REQUESTED_BY", type="str"),
 }
+COMPRESSION_SPEC: dict[str, Any] = {
+    "compression": from_environment("COMPRESSION", type="str", choices=list(LEVELS)),
+    "compression_level": from_environment("COMPRESSION_LEVEL", type="int"),
+}
+JOBS_SPEC: dict[str, Any] = {"jobs": from_environment("JOBS", type="int")}
 SELECTION_SPEC: dict[str, Any] = {
     "host": {"type": "str"},
     "instance": {"type": "str"},
@@ -100,13 +120,16 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     def __init__(self, argument_spec: dict[str, Any], **arguments: Any) -> None:
         super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
         self._require_libraries()
+        self._secrets: list[str | None] = [(self.params.get("connection") or {}).get("password")]
+        self._audit: AuditLog | None = None
 
     def _require_libraries(self) -> None:
         unfit = unfit_libraries()
         if not unfit:
             return
-        if not has_respawned() and os.access(AGENT_PYTHON, os.X_OK):
+        if agent_python_is_next():
             respawn_module(AGENT_PYTHON)
         self.fail_json(
             msg=f"{sys.executable} on the host lacks Python libraries: {', '.join(unfit)}. Install them there or in "
@@ -114,26 +137,63 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
             code=LibraryMissingError.code,
         )
 
-    def run(self, work: Callable[[], dict[str, Any]]) -> NoReturn:
-        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure."""
+    def fail_json(self, msg: str, **result: Any) -> NoReturn:
+        """As Ansible's, but tells every wrong option at once, where Ansible tells the first one."""
+        checked = getattr(self, "validation_result", None)
+        wrong = checked.error_messages if checked else []
+        if wrong:
+            msg, result = "; ".join(wrong), {**result, "code": InvalidConfigError.code}
+        super().fail_json(msg=msg, **result)
+        raise AssertionError("AnsibleModule goes on after its end")
+
+    def run(self, work: Callable[[], dict[str, Any]], event: str | None = None) -> NoReturn:
+        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure.
+
+        ``event`` is what the audit log calls this work when it fails as a whole.
+        """
         try:
             result = work()
-        except BackupdbError as error:
-            self._fail(error)
         except Exception as error:  # noqa: BLE001 - a user never sees a traceback, and its text may hold a secret
-            self._fail(unexpected(error))
+            self._fail(as_ours(error), event)
+        self._warn_of_audit_log()
         leave = self.fail_json if result.pop("failed", False) else self.exit_json
         leave(**result)
         raise AssertionError("AnsibleModule goes on after its end")
 
-    def _fail(self, error: BackupdbError) -> None:
-        redact = Redactor([(self.params.get("connection") or {}).get("password")])
+    def _fail(self, error: BackupdbError, event: str | None) -> NoReturn:
+        if event:
+            with suppress(BackupdbError):  # the configuration, which names the log, may be what is wrong
+                self.note(event, "failed", code=error.code)
+        self._warn_of_audit_log()
+        redact = Redactor(self._secrets)
         self.fail_json(msg=redact(error.message), code=error.code, **error.result)
+
+    def note(self, event: str, result: str, **facts: Any) -> None:
+        """Tells the audit log what was done. In check mode nothing was."""
+        if self._audit is None:
+            path = os.environ.get("VYA_BACKUPDB_AUDIT_LOG") or self._config(required=False).audit_log
+            self._audit = AuditLog(path, self.params["requested_by"], self.check_mode)
+        self._audit.note(event, result, **facts)
+
+    def _warn_of_audit_log(self) -> None:
+        if self._audit and self._audit.problem:
+            self.warn(self._audit.problem)
 
     def _config(self, required: bool) -> HostConfig:
         path = self.params["config_file"]
         # Not Path.exists: an account that may not look into the folder has no configuration file there.
         return load_config(path) if required or os.path.exists(path) else HostConfig()  # noqa: PTH110
+
+    def config(self) -> HostConfig:
+        """The configuration file, or an empty configuration where there is none."""
+        return self._config(required=False)
+
+    def login(self, instance: Instance) -> Instance:
+        """The instance with user name and password from the credential store where it does not say them itself."""
+        options = self.params
+        known = with_credentials(instance, options["credentials_file"], options["keyring"], self.host_name())
+        self._secrets.append(known.password)
+        return known
 
     def instance_of(self, options: Mapping[str, Any]) -> Instance:
         """The instance that a pair of options ``instance`` and ``connection`` describes, or the only one there is."""

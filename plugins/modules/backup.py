@@ -179,7 +179,11 @@ free_bytes:
   sample: 53687091200
 """
 
-from ..module_utils.module import INSTANCE_SPEC, BackupdbModule
+from ..module_utils import interpreter
+
+interpreter.require_python()
+
+from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
 from ..module_utils.operations.words import size_words
 from ..module_utils.repository.catalog import parse_duration
@@ -219,9 +223,8 @@ def main() -> None:
             "databases": {"type": "list", "elements": "str"},
             "exclude": {"type": "list", "elements": "str"},
             "max_age": {"type": "str"},
-            "jobs": {"type": "int"},
-            "compression": {"type": "str", "choices": ["zstd", "gzip", "none"]},
-            "compression_level": {"type": "int"},
+            **JOBS_SPEC,
+            **COMPRESSION_SPEC,
             "encrypt": {"type": "bool", "default": True},
             "verify": {"type": "bool", "default": False},
         },
@@ -242,10 +245,12 @@ def main() -> None:
             verify=options["verify"],
         )
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        outcome = back_up_instances(module.instances(), module.repository(), keyring, wanted, module.check_mode)
+        outcome = back_up_instances(
+            module.instances(), module.repository(), keyring, wanted, module.check_mode, module.login, module.note
+        )
         return result_of(outcome, module.check_mode)
 
-    module.run(work)
+    module.run(work, event="backup")
 
 
 if __name__ == "__main__":

@@ -200,6 +200,10 @@ broken:
       sample: manifest_invalid
 """
 
+from ..module_utils import interpreter
+
+interpreter.require_python()
+
 from ..module_utils.errors import InvalidConfigError
 from ..module_utils.module import SELECTION_SPEC, BackupdbModule
 from ..module_utils.operations.info import list_backups

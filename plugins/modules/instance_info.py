@@ -87,6 +87,14 @@ instances:
       description: The version, as the server says it.
       type: str
       sample: 10.11.6-MariaDB
+    tool:
+      description: The program that backups are taken with. Null where none that fits is installed.
+      type: str
+      sample: mariadb-dump
+    tool_version:
+      description: Its version.
+      type: str
+      sample: 10.11.14
     databases:
       description: The databases that are not the system's.
       type: list
@@ -109,7 +117,7 @@ instances:
           type: bool
           sample: false
     error:
-      description: Why the instance does not answer, in one sentence.
+      description: Why the instance does not answer, or what is missing to back it up, in one sentence.
       type: str
       sample: null
     code:
@@ -118,15 +126,19 @@ instances:
       sample: null
 """
 
+from ..module_utils import interpreter
+
+interpreter.require_python()
+
 from ..module_utils.module import INSTANCE_SPEC, BackupdbModule
-from ..module_utils.operations.info import describe_instances
+from ..module_utils.operations.info import describe_instance
 
 
 def main() -> None:
     module = BackupdbModule(argument_spec={**INSTANCE_SPEC}, mutually_exclusive=[("instance", "connection")])
 
     def work() -> dict:
-        return {"changed": False, "instances": describe_instances(module.instances())}
+        return {"changed": False, "instances": [describe_instance(item, module.login) for item in module.instances()]}
 
     module.run(work)
 

@@ -62,6 +62,10 @@ keys:
       sample: active
 """
 
+from ..module_utils import interpreter
+
+interpreter.require_python()
+
 import os
 
 from ..module_utils.module import BackupdbModule

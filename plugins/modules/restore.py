@@ -139,10 +139,14 @@ restored:
       sample: []
 """
 
+from ..module_utils import interpreter
+
+interpreter.require_python()
+
 from contextlib import closing
 
 from ..module_utils.engines.registry import open_engine
-from ..module_utils.module import CONNECTION_SPEC, SELECTION_SPEC, BackupdbModule
+from ..module_utils.module import CONNECTION_SPEC, JOBS_SPEC, SELECTION_SPEC, BackupdbModule
 from ..module_utils.operations.restore import RestoreRun, RestoreWanted
 
 
@@ -165,7 +169,7 @@ def main() -> None:
             "tables": {"type": "list", "elements": "str"},
             "encrypt": {"type": "bool", "default": True},
             "owner": {"type": "str"},
-            "jobs": {"type": "int"},
+            **JOBS_SPEC,
         }
     )
 
@@ -184,8 +188,8 @@ def main() -> None:
             sealed_only=options["encrypt"],
         )
         named = target if target.get("instance") or target.get("connection") else {"instance": options["instance"]}
-        with closing(open_engine(module.instance_of(named))) as engine:
-            run = RestoreRun(engine, module.repository(), options["keyring"], wanted)
+        with closing(open_engine(module.login(module.instance_of(named)))) as engine:
+            run = RestoreRun(engine, module.repository(), options["keyring"], wanted, module.note)
             plan = run.plan()
             done = {**plan.summary, "warnings": plan.warnings} if module.check_mode else run.run(plan)
         return {
@@ -197,7 +201,7 @@ def main() -> None:
             "diff": plan.diff,
         }
 
-    module.run(work)
+    module.run(work, event="restore")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.operations import backup as backup_operation
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.backup import BackupRun, Wanted
-from ansible_collections.vya.backupdb.plugins.module_utils.operations.info import describe_instances, list_backups
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.info import describe_instance, list_backups
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import SAFETY
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring, load_keyring
@@ -144,7 +144,7 @@ def test_an_instance_that_is_down_fails_alone(shop: Workshop, instance: Instance
         ("down", None, "connection_failed")
     ]
     assert len(outcome.backups) == 2
-    described = describe_instances([down, instance])
+    described = [describe_instance(down), describe_instance(instance)]
     assert [(entry["reachable"], entry["code"]) for entry in described] == [(False, "connection_failed"), (True, None)]
     assert [database["name"] for database in described[1]["databases"]] == ["crm.db", "shop.db"]
 

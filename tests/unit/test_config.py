@@ -33,7 +33,7 @@ def test_a_password_is_not_in_the_repr() -> None:
         ({"engine": "sqlite"}, "connection.path: is required for engine sqlite"),
         ({"engine": "sqlite", "path": "a.db"}, "connection.path: 'a.db' is not an absolute path"),
         ({"path": "/a.db"}, "connection.path: is for engine sqlite only, not for mysql"),
-        ({"hots": "db1"}, "connection.hots: is unknown (known: databases, enabled,"),
+        ({"hots": "db1"}, "connection.hots: is unknown (known: credential, databases,"),
         ({"tls": {"mode": "on"}}, "connection.tls.mode: 'on' is not one of disable"),
         ({"tls": "on"}, "connection.tls: must be a mapping"),
         ({"databases": [1]}, "connection.databases: must be a list of names or patterns"),

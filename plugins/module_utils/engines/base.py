@@ -186,6 +186,11 @@ class Engine(ABC):
         """Connects and says who answered. Raises ConnectionFailedError, AuthenticationFailedError."""
 
     @abstractmethod
+    def dump_tool(self, server: Server) -> tuple[str, str]:
+        """Name and version of the program that backups of this server are taken with.
+        Raises ToolMissingError naming the package where there is none that fits, for backups or for restores."""
+
+    @abstractmethod
     def databases(self, count_tables: bool = True) -> list[Database]:
         """Every database that is not the system's, sorted by name. Tables need not be counted where nobody asks."""
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Server, Snapshot
 from ..engines.registry import open_engine
-from ..errors import BackupdbError, NoSpaceError, NotFoundError, unexpected
+from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
 from ..repository import layout
 from ..repository.catalog import Selection, find
-from ..repository.local import BackupSet, LocalRepository
+from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import REGULAR, Manifest, digest, format_time
 from ..security.fernet import FernetKey
-from ..security.keyring import Keyring
+from ..security.keyring import Keyring, keyring_in_use
 from ..version import COLLECTION_VERSION
 from .parts import Codec, PartStore, open_set
 from .words import duration_words, size_words
@@ -89,12 +90,20 @@ def due(newest: BackupSet | None, max_age: timedelta | None, now: datetime) -> t
 class BackupRun:
     """One run over one instance."""
 
-    def __init__(self, engine: Engine, repository: LocalRepository, keyring: Keyring | None, wanted: Wanted) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        repository: LocalRepository,
+        keyring: Keyring | None,
+        wanted: Wanted,
+        note: Note = note_nothing,
+    ) -> None:
         self._engine = engine
         self._instance: Instance = engine.instance
         self._repository = repository
         self._keyring = keyring
         self._wanted = wanted
+        self._note = note
 
     def run(self, outcome: Outcome, check: bool = False) -> None:
         """Backs up what is due or, with ``check``, says what it would do. Raises where nothing at all can be done."""
@@ -124,13 +133,15 @@ class BackupRun:
         try:
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 backup, warnings = self.take(server, database)
-        except BackupdbError as error:
-            outcome.fail(self._instance.id, database.name, error)
         except Exception as error:  # noqa: BLE001 - one database's failure never stops the others
-            outcome.fail(self._instance.id, database.name, unexpected(error))
+            self._fail(database.name, as_ours(error), outcome)
         else:
             entry = {**backup.manifest.summary(), "path": str(backup.path), "reason": reason, "warnings": warnings}
             outcome.backups.append(entry)
+
+    def _fail(self, database: str, error: BackupdbError, outcome: Outcome) -> None:
+        outcome.fail(self._instance.id, database, error)
+        self._note("backup", "failed", instance=self._instance.id, database=database, code=error.code)
 
     def _sets(self, database: str) -> list[BackupSet]:
         """The sets of a database, newest first."""
@@ -185,7 +196,28 @@ class BackupRun:
             manifest = dataclasses.replace(manifest, seal=codec.seal_of(digest(manifest.to_json())))
             if wanted.verify:
                 self._verify(BackupSet(staging.folder, manifest, digest(manifest.to_json())))
-            return self._repository.publish(staging, manifest), inventory.warnings
+            return self._publish(staging, manifest, codec), inventory.warnings
+
+    def _publish(self, staging: Staging, manifest: Manifest, codec: Codec) -> BackupSet:
+        """Publishes under the key that is active now, and stays so until the set is there: a rotation that began
+        meanwhile would look for it in vain, and its old key might go. The seal does not cover the wrapped keys."""
+        if self._keyring is None:
+            backup = self._repository.publish(staging, manifest)
+        else:
+            with keyring_in_use(self._keyring.path) as keyring:
+                sealed = dataclasses.replace(manifest, encryption=codec.encryption_record(keyring))
+                backup = self._repository.publish(staging, sealed)
+        self._note(
+            "backup",
+            "ok",
+            backup=backup.manifest.id,
+            purpose=manifest.purpose,
+            instance=manifest.instance,
+            database=manifest.database,
+            stored_bytes=manifest.stored_bytes,
+            keys=backup.manifest.key_ids,
+        )
+        return backup
 
     def _identity(self, server: Server, snapshot: Snapshot, database: str, started: datetime) -> dict[str, Any]:
         return {
@@ -224,15 +256,20 @@ def back_up_instances(
     keyring: Keyring | None,
     wanted: Wanted,
     check: bool = False,
+    login: Callable[[Instance], Instance] = lambda instance: instance,
+    note: Note = note_nothing,
 ) -> Outcome:
-    """Backs up what is due of every instance; an instance that can't be reached does not stop the others."""
+    """Backs up what is due of every instance; an instance that can't be reached does not stop the others.
+
+    ``login`` gives an instance its user name and password.
+    """
     outcome = Outcome()
     for instance in instances:
-        with closing(open_engine(instance)) as engine:
-            try:
-                BackupRun(engine, repository, keyring, wanted).run(outcome, check)
-            except BackupdbError as error:
-                outcome.fail(instance.id, None, error)
-            except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
-                outcome.fail(instance.id, None, unexpected(error))
+        try:
+            with closing(open_engine(login(instance))) as engine:
+                BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
+        except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
+            failure = as_ours(error)
+            outcome.fail(instance.id, None, failure)
+            note("backup", "failed", instance=instance.id, code=failure.code)
     return outcome

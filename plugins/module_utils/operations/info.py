@@ -6,19 +6,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 from ..config import Instance, select_names
+from ..engines.base import Engine
 from ..engines.registry import open_engine
-from ..errors import BackupdbError
+from ..errors import as_ours
 from ..repository.catalog import Selection, find
 from ..repository.local import LocalRepository
 
 
-def describe_instance(instance: Instance) -> dict[str, Any]:
-    """Connects to an instance; an instance that can't be reached is described by its error, not raised."""
+def describe_instance(
+    instance: Instance, login: Callable[[Instance], Instance] = lambda instance: instance
+) -> dict[str, Any]:
+    """Connects to an instance; an instance that can't be reached is described by its error, not raised.
+
+    ``login`` gives the instance its user name and password. A dump tool that is missing leaves it reachable.
+    """
     entry: dict[str, Any] = {
         "id": instance.id,
         "engine": instance.engine,
@@ -27,34 +33,38 @@ def describe_instance(instance: Instance) -> dict[str, Any]:
         "latency_ms": None,
         "flavour": None,
         "server_version": None,
+        "tool": None,
+        "tool_version": None,
         "databases": [],
         "error": None,
         "code": None,
     }
-    with closing(open_engine(instance)) as engine:
-        try:
+    try:
+        with closing(open_engine(login(instance))) as engine:
             started = time.monotonic()
             server = engine.server()
             entry["latency_ms"] = round((time.monotonic() - started) * 1000, 1)
             entry.update(reachable=True, flavour=server.flavour, server_version=server.version)
-            databases = engine.databases()
-            chosen = select_names((item.name for item in databases), instance.databases, instance.exclude).names
-            entry["databases"] = [
-                {
-                    "name": item.name,
-                    "size_bytes": item.size_bytes,
-                    "tables": item.tables,
-                    "excluded": item.name not in chosen,
-                }
-                for item in databases
-            ]
-        except BackupdbError as error:
-            entry.update(error=error.message, code=error.code)
+            entry["databases"] = _describe_databases(engine)
+            entry["tool"], entry["tool_version"] = engine.dump_tool(server)
+    except Exception as error:  # noqa: BLE001 - one instance's failure never hides the others
+        failure = as_ours(error)
+        entry.update(error=failure.message, code=failure.code)
     return entry
 
 
-def describe_instances(instances: Iterable[Instance]) -> list[dict[str, Any]]:
-    return [describe_instance(instance) for instance in instances]
+def _describe_databases(engine: Engine) -> list[dict[str, Any]]:
+    databases, instance = engine.databases(), engine.instance
+    chosen = select_names((item.name for item in databases), instance.databases, instance.exclude).names
+    return [
+        {
+            "name": item.name,
+            "size_bytes": item.size_bytes,
+            "tables": item.tables,
+            "excluded": item.name not in chosen,
+        }
+        for item in databases
+    ]
 
 
 def list_backups(repository: LocalRepository, selection: Selection, limit: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..audit import Note, note_nothing
 from ..engines.base import Engine, RestoreRequest
 from ..errors import (
     BackupdbError,
@@ -76,11 +77,19 @@ class RestorePlan:
 class RestoreRun:
     """One restore into one instance."""
 
-    def __init__(self, engine: Engine, repository: LocalRepository, keyring_path: str, wanted: RestoreWanted) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        repository: LocalRepository,
+        keyring_path: str,
+        wanted: RestoreWanted,
+        note: Note = note_nothing,
+    ) -> None:
         self._engine = engine
         self._repository = repository
         self._keyring_path = keyring_path
         self._wanted = wanted
+        self._note = note
 
     def plan(self) -> RestorePlan:
         """Chooses the set, proves every byte of it, and checks the target; touches nothing."""
@@ -126,8 +135,18 @@ class RestoreRun:
         backup that was taken before.
         """
         instance = self._engine.instance.id
+        facts = {
+            "backup": plan.backup.manifest.id,
+            "instance": instance,
+            "database": plan.request.database,
+            "replace": plan.target_exists and plan.request.replace,
+            "keys": plan.backup.manifest.key_ids,
+        }
         with self._repository.lock(self._wanted.host, instance, "database", plan.request.database, "restore"):
-            return self._restore(plan)
+            self._note("restore", "started", **facts)
+            done = self._restore(plan)
+            self._note("restore", "ok", **facts, rows=done["rows"], safety_backup=done["safety_backup"])
+            return done
 
     def _restore(self, plan: RestorePlan) -> dict[str, Any]:
         started = time.monotonic()
@@ -178,5 +197,5 @@ class RestoreRun:
         )
         self._repository.prepare()
         keyring = load_keyring(self._keyring_path) if plan.backup.manifest.encryption else None
-        run = BackupRun(self._engine, self._repository, keyring, wanted)
+        run = BackupRun(self._engine, self._repository, keyring, wanted, self._note)
         return run.take(self._engine.server(), database, SAFETY)[0]

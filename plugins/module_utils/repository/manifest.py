@@ -88,6 +88,12 @@ class Manifest:
     def moment(self) -> datetime:
         return parse_time(self.started)
 
+    @property
+    def key_ids(self) -> list[str]:
+        """The ids of the keys that open the set."""
+        keys = (self.encryption or {}).get("keys") or []
+        return [str(entry.get("id")) for entry in keys if isinstance(entry, dict)]
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "parts": [asdict(part) for part in self.parts]}
 

@@ -93,14 +93,25 @@ class FernetKey:
             raise SealBrokenError("A sealed frame has wrong padding.")
         return padded[:-padding]
 
+    def seal_text(self, text: str) -> str:
+        """A text as a Fernet token (text)."""
+        return base64.urlsafe_b64encode(self.encrypt(text.encode())).decode()
+
+    def open_text(self, token: str) -> str:
+        """The text in a token made by ``seal_text``; SealBrokenError unless this key made it."""
+        try:
+            return self.decrypt(base64.urlsafe_b64decode(token)).decode()
+        except ValueError:
+            raise SealBrokenError("A Fernet token is damaged.") from None
+
     def wrap(self, key: FernetKey) -> str:
         """Another key as a Fernet token (text) of this one."""
-        return base64.urlsafe_b64encode(self.encrypt(key.encoded.encode())).decode()
+        return self.seal_text(key.encoded)
 
     def unwrap(self, token: str) -> FernetKey:
         """The key in a token made by ``wrap``; SealBrokenError unless this key made it."""
         try:
-            return FernetKey(self.decrypt(base64.urlsafe_b64decode(token)).decode())
+            return FernetKey(self.open_text(token))
         except ValueError:
             raise SealBrokenError("A wrapped data key is damaged.") from None
 

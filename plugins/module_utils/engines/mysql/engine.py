@@ -33,6 +33,12 @@ class MySQL(Engine):
             version = catalog.server_version(connection)
         return Server("mariadb" if "MariaDB" in version else "mysql", version)
 
+    def dump_tool(self, server: Server) -> tuple[str, str]:
+        flavour = FLAVOURS[server.flavour]
+        find_tool(flavour, flavour.client_programs, server.version)
+        tool = find_tool(flavour, flavour.dump_programs, server.version)
+        return tool.path.rpartition("/")[2], tool.version
+
     def databases(self, count_tables: bool = True) -> list[Database]:
         with translated_errors(self.instance), self._engine.connect() as connection:
             return catalog.databases(connection)

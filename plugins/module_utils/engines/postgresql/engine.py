@@ -19,6 +19,7 @@ from .plan import plan_restore, tables_of
 from .restore import WholeRestore
 from .snapshot import open_snapshot
 from .tables import TablesRestore
+from .tools import find_tool, major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -43,6 +44,12 @@ class PostgreSQL(Engine):
         with self._maintenance.connection() as connection:
             version = str(connection.execute(sa.text("SHOW server_version")).scalar_one())
         return Server("postgresql", version.split()[0])
+
+    def dump_tool(self, server: Server) -> tuple[str, str]:
+        purpose = f"Backing up PostgreSQL {server.version}"
+        for name in ("pg_restore", "psql"):
+            find_tool(name, major(server.version), purpose)
+        return "pg_dump", find_tool("pg_dump", major(server.version), purpose).version
 
     def databases(self, count_tables: bool = True) -> list[Database]:
         """Sizes are 0 where the account may not see them; tables are counted where it may connect.

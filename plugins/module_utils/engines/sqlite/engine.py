@@ -26,7 +26,7 @@ from .connect import opened, translated
 from .files import Files
 from .inspect import objects, tables_of
 from .replace import refuse_in_use
-from .snapshot import at_rest, take_snapshot
+from .snapshot import FileSnapshot, at_rest, take_snapshot
 from .tables import restore_tables, wanted_tables
 from .whole import database_part, restore_whole
 
@@ -44,6 +44,9 @@ class SQLite(Engine):
     def server(self) -> Server:
         self._files.check_base()
         return Server("sqlite", sqlite3.sqlite_version)
+
+    def dump_tool(self, server: Server) -> tuple[str, str]:
+        return FileSnapshot.tool, FileSnapshot.tool_version
 
     def databases(self, count_tables: bool = True) -> list[Database]:
         """Every file; one that can't be read has no size or no tables here, and its backup will say why."""
