@@ -78,8 +78,12 @@ def _replace(target: Path, text: str) -> None:
 @contextmanager
 def held(path: str, exclusive: bool) -> Iterator[None]:
     """Waits for the lock of a file with secrets and holds it: shared by those who rely on what it says, exclusive for
-    who changes it. The lock is on its folder (flock(2)), since the file itself is replaced."""
+    who changes it. The lock is on its folder (flock(2)), since the file itself is replaced; where there is no folder,
+    there is nothing to rely on."""
     folder = Path(path).parent
+    if not exclusive and not folder.exists():
+        yield
+        return
     try:
         if exclusive:
             folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
