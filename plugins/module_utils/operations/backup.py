@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,17 +13,15 @@ from typing import Any
 
 from ..audit import Note, note_nothing
 from ..config import Instance, select_names
-from ..engines.base import Database, Engine, Server, Snapshot
+from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..repository import layout
 from ..repository.catalog import Selection, find
-from ..repository.local import BackupSet, LocalRepository, Staging
-from ..repository.manifest import REGULAR, Manifest, digest, format_time
-from ..security.fernet import FernetKey
-from ..security.keyring import Keyring, keyring_in_use
-from ..version import COLLECTION_VERSION
-from .parts import Codec, PartStore, open_set
+from ..repository.local import BackupSet, LocalRepository
+from ..repository.manifest import REGULAR
+from ..security.keyring import Keyring
+from .maker import Filled, SetMaker, Subject
+from .parts import PartStore
 from .words import duration_words, size_words
 
 EXPECTED_RATIO = 4
@@ -166,88 +162,36 @@ class BackupRun:
         wanted = self._wanted
         sets = self._sets(database.name)
         self._check_space(database, newest_regular(sets))
-        codec = Codec(wanted.method, wanted.level, FernetKey.generate() if self._keyring else None)
-        with self._repository.staging() as staging:
-            started, clock = self._free_moment(database.name, sets), time.monotonic()
-            store = PartStore(staging, codec)
+        warnings: list[str] = []
+
+        def fill(store: PartStore) -> Filled:
             with self._engine.snapshot(database.name, wanted.jobs) as snapshot:
                 records = store.store(snapshot.parts, wanted.jobs)
                 inventory = snapshot.inventory()
             records.append(store.store_inventory(len(records), inventory))
-            manifest = Manifest(
-                **self._identity(server, snapshot, database.name, started),
-                purpose=purpose,
-                finished=format_time(_utc_now()),
-                duration_seconds=round(time.monotonic() - clock, 3),
-                raw_bytes=sum(record.raw_bytes for record in records),
-                stored_bytes=sum(record.stored_bytes for record in records),
-                tables=len(inventory.tables),
-                rows=inventory.rows,
-                views=inventory.views,
-                routines=inventory.routines,
-                triggers=inventory.triggers,
-                events=inventory.events,
-                schema_sha256=inventory.schema_sha256,
-                compression=codec.compression_record(),
-                encryption=codec.encryption_record(self._keyring),
-                parts=tuple(records),
-                collection_version=COLLECTION_VERSION,
-            )
-            manifest = dataclasses.replace(manifest, seal=codec.seal_of(digest(manifest.to_json())))
-            if wanted.verify:
-                self._verify(BackupSet(staging.folder, manifest, digest(manifest.to_json())))
-            return self._publish(staging, manifest, codec), inventory.warnings
+            warnings.extend(inventory.warnings)
+            return Filled(records, self._facts(server, snapshot, inventory))
 
-    def _publish(self, staging: Staging, manifest: Manifest, codec: Codec) -> BackupSet:
-        """Publishes under the key that is active now, and stays so until the set is there: a rotation that began
-        meanwhile would look for it in vain, and its old key might go. The seal does not cover the wrapped keys."""
-        if self._keyring is None:
-            backup = self._repository.publish(staging, manifest)
-        else:
-            with keyring_in_use(self._keyring.path) as keyring:
-                sealed = dataclasses.replace(manifest, encryption=codec.encryption_record(keyring))
-                backup = self._repository.publish(staging, sealed)
-        self._note(
-            "backup",
-            "ok",
-            backup=backup.manifest.id,
-            purpose=manifest.purpose,
-            instance=manifest.instance,
-            database=manifest.database,
-            stored_bytes=manifest.stored_bytes,
-            keys=backup.manifest.key_ids,
-        )
-        return backup
+        maker = SetMaker(self._repository, self._keyring, wanted.method, wanted.level, wanted.verify, self._note)
+        subject = Subject("database", wanted.host, self._instance.id, database.name)
+        return maker.make(subject, sets, fill, purpose), warnings
 
-    def _identity(self, server: Server, snapshot: Snapshot, database: str, started: datetime) -> dict[str, Any]:
+    def _facts(self, server: Server, snapshot: Snapshot, inventory: Inventory) -> dict[str, Any]:
         return {
-            "id": layout.set_id("database", database, started),
-            "kind": "database",
-            "method": "logical",
-            "host": self._wanted.host,
-            "instance": self._instance.id,
             "engine": self._engine.name,
             "flavour": server.flavour,
             "server_version": server.version,
             "tool": snapshot.tool,
             "tool_version": snapshot.tool_version,
-            "database": database,
-            "started": format_time(started),
             "snapshot": snapshot.position,
+            "tables": len(inventory.tables),
+            "rows": inventory.rows,
+            "views": inventory.views,
+            "routines": inventory.routines,
+            "triggers": inventory.triggers,
+            "events": inventory.events,
+            "schema_sha256": inventory.schema_sha256,
         }
-
-    @staticmethod
-    def _free_moment(database: str, sets: Iterable[BackupSet]) -> datetime:
-        """Now or, where a set of this very second exists already, the next second."""
-        taken = {backup.manifest.id for backup in sets}
-        while layout.set_id("database", database, now := _utc_now()) in taken:
-            time.sleep(1 - now.microsecond / 1_000_000)
-        return now
-
-    def _verify(self, backup: BackupSet) -> None:
-        opened = open_set(self._repository, backup, self._keyring.path if self._keyring else "")
-        opened.check_stored_bytes()
-        opened.check_content()
 
 
 def back_up_instances(

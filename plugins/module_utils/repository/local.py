@@ -221,6 +221,24 @@ class LocalRepository:
                 _sync_folder(changed)
         return self.read_set(target)
 
+    def rewrap(self, backup: BackupSet, keys: list[dict[str, str]]) -> None:
+        """Replaces the wrapped data keys in a set's manifest, all at once; its seal does not cover them.
+
+        The rest of the file stays as it is, fields of later versions included. Parts are not touched.
+        """
+        path = backup.path / layout.MANIFEST
+        temporary = path.with_name(f".{path.name}.new")
+        with translated_os_errors(self.root):
+            value = json.loads(path.read_text(encoding="utf-8"))
+            value["encryption"]["keys"] = keys
+            temporary.unlink(missing_ok=True)  # a run that was killed may have left it
+            try:
+                _write_whole(temporary, json.dumps(value, indent=2) + "\n")
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_folder(backup.path)
+
     def read_set(self, path: Path) -> BackupSet:
         """The set in a folder; ManifestInvalidError where it has no readable manifest."""
         manifest, digest = read_manifest(path / layout.MANIFEST)

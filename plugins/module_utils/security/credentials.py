@@ -118,7 +118,7 @@ class CredentialStore:
     def reencrypt(self, key: FernetKey, key_id: str | None) -> bool:
         """Encrypts every entry with another key; False where it is the same one. SealBrokenError where one does not
         decrypt; nothing is changed then."""
-        if key_id == self.key_id and key.encoded == self.key.encoded:
+        if key_id == self.key_id and key == self.key:
             return False
         credentials = [self.get(credential_id) for credential_id in self.ids]
         self.key, self.key_id = key, key_id

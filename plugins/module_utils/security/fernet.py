@@ -54,6 +54,12 @@ class FernetKey:
         self.encoded = encoded
         self._signing, self._encryption = raw[:16], raw[16:]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FernetKey) and hmac.compare_digest(self.encoded, other.encoded)
+
+    def __hash__(self) -> int:
+        return hash(self.encoded)
+
     @classmethod
     def generate(cls) -> FernetKey:
         return cls(base64.urlsafe_b64encode(os.urandom(32)).decode())
