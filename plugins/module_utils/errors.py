@@ -182,6 +182,12 @@ class KeyInUseError(BackupdbError):
     code = "key_in_use"
 
 
+class VaultSecretMissingError(BackupdbError):
+    """Ansible was given no Vault secret to encrypt the copy of a keyring with, or not the one that was asked for."""
+
+    code = "vault_secret_missing"
+
+
 def as_ours(error: Exception) -> BackupdbError:
     """The error itself where it is one of ours, else what ``unexpected`` makes of it."""
     return error if isinstance(error, BackupdbError) else unexpected(error)

@@ -52,6 +52,12 @@ options:
     description: Make a new active key, and bring everything under it.
     type: bool
     default: false
+  rewrap:
+    description:
+      - V(false) stops a rotation when it has made the new key, so that a copy of the keyring can be taken before any
+        backup that exists depends on it. The next task with O(rotate) goes on.
+    type: bool
+    default: true
   max_age:
     description: With O(rotate), how old the active key has to be before a new one is made, such as V(90d).
     type: str
@@ -157,6 +163,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "retired", "absent"], "default": "present"},
             "key": {"type": "str", "no_log": False},
             "rotate": {"type": "bool", "default": False},
+            "rewrap": {"type": "bool", "default": True},
             "max_age": {"type": "str"},
             "source": {"type": "path"},
         },
@@ -168,6 +175,7 @@ def main() -> None:
         place = KeysPlace(options["keyring"], options["credentials_file"], module.host_name(), module.repository())
         wanted = KeysWanted(
             rotate=options["rotate"],
+            rewrap=options["rewrap"],
             rotate_after=parse_duration(options["max_age"], "max_age") if options["max_age"] else None,
             source=options["source"],
             retire=options["key"] if options["state"] == "retired" else None,

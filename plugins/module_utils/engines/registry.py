@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 from ..config import Instance
+from .account import BackupAccount
 from .base import Engine
+from .mysql.account import MySQLAccount
 from .mysql.engine import MySQL
+from .postgresql.account import PostgreSQLAccount
 from .postgresql.engine import PostgreSQL
 from .sqlite.engine import SQLite
 
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (MySQL, PostgreSQL, SQLite)}
+
+
+BACKUP_ACCOUNTS: dict[str, type[BackupAccount]] = {"mysql": MySQLAccount, "postgresql": PostgreSQLAccount}
+"""SQLite has no accounts."""
 
 
 def open_engine(instance: Instance) -> Engine:

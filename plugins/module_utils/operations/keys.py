@@ -39,9 +39,14 @@ PERMANENT = {SealBrokenError.code, ManifestInvalidError.code}
 
 @dataclass(frozen=True)
 class KeysWanted:
-    """What is to be done with a keyring. ``rotate_after``: rotate only where the active key is older."""
+    """What is to be done with a keyring.
+
+    ``rotate_after``: rotate only where the active key is older. Without ``rewrap``, a rotation stops when it has made
+    its key, for a copy of the keyring to be taken before anything depends on it; a second call goes on.
+    """
 
     rotate: bool = False
+    rewrap: bool = True
     rotate_after: timedelta | None = None
     source: str | None = None
     retire: str | None = None
@@ -106,7 +111,7 @@ def change_keys(place: KeysPlace, wanted: KeysWanted, check: bool = False, note:
         outcome = KeysOutcome(before, before)
         run.change(outcome, wanted, created)
     # Wrapping goes on without the lock: backups that begin now find the new key, and the old ones stay in the keyring.
-    if wanted.rotate and outcome.after.rotating:
+    if wanted.rotate and wanted.rewrap and outcome.after.rotating:
         run.rewrap(outcome)
         if all(entry["code"] in PERMANENT for entry in outcome.failures):
             run.finish(outcome)
@@ -153,7 +158,7 @@ class _Run:
         if wanted.remove and outcome.after.find(wanted.remove):
             self._refuse_needed(outcome.after, wanted.remove)
             self._use(outcome, outcome.after.without(wanted.remove), "remove")
-        outcome.resumed = outcome.before.rotating and wanted.rotate
+        outcome.resumed = outcome.before.rotating and wanted.rotate and wanted.rewrap
         if _rotates(wanted, outcome.after) and not outcome.before.rotating and not created:
             self._use(outcome, replace(outcome.after.with_new_key(), rotating=True), "rotate")
 

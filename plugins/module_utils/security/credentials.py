@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -174,11 +175,12 @@ def with_credentials(instance: Instance, store_path: str, keyring_path: str, hos
     """
     if instance.engine == "sqlite" or instance.username or instance.password:
         return instance
+    # Not Path.exists: an account that may not look into the folder has no store there.
+    if not instance.credential and not os.path.exists(store_path):  # noqa: PTH110
+        return instance
     try:
         store = load_store(store_path, keyring_path, host_name)
     except NotFoundError:
-        if not instance.credential:
-            return instance
         raise CredentialMissingError(
             f"Instance {instance.id} needs credential '{instance.credential}', and there is no credential store "
             f"{store_path}. Add it with the module credential."

@@ -29,6 +29,7 @@ from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
 from .dump import Dumper, DumpPart, group_tables, lost_in_unicode, wait_for_snapshots
 from .tools import FLAVOURS, Login, find_tool, option_file, series
+from .visible import refuse_hidden_objects
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -196,6 +197,7 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
             version = catalog.server_version(connection)
             flavour = FLAVOURS["mariadb" if "MariaDB" in version else "mysql"]
             tool = find_tool(flavour, flavour.dump_programs, version)
+            refuse_hidden_objects(connection, instance, flavour.name, database)
             tables = catalog.tables(connection, database)
             broken = catalog.broken_views(connection, database)
             secret = SecretFile(option_file(instance, flavour, catalog.encrypted(connection)))

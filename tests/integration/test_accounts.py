@@ -1,0 +1,221 @@
+"""Accounts with the least privileges: that they suffice, that each privilege is needed, and that they are no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.account import BACKUP, RESTORE
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
+from kit import mariadb, postgres
+from kit.modules import ModuleRun, run_module
+from kit.workshop import Workshop
+
+PASSWORD = 'it\'s a "%s" \\ $@# ünï'
+NAMES = ["least", "l'e\"a`s\\t %s $ ü"]
+COUNTS = ("tables", "rows", "views", "routines", "triggers", "events")
+MARIADB = [
+    "CREATE TABLE a (id INT PRIMARY KEY AUTO_INCREMENT, x VARCHAR(50), KEY (x))",
+    "CREATE TABLE b (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES a (id))",
+    "CREATE TABLE history (id INT) WITH SYSTEM VERSIONING",
+    "CREATE SEQUENCE numbers",
+    "INSERT INTO a (x) SELECT seq FROM seq_1_to_50",
+    "INSERT INTO b SELECT seq, seq FROM seq_1_to_40",
+    "INSERT INTO history VALUES (1)",
+    "CREATE DEFINER=other@localhost VIEW v AS SELECT id FROM a",
+    "CREATE DEFINER=other@localhost TRIGGER t BEFORE INSERT ON b FOR EACH ROW SET NEW.a = NEW.a",
+    "CREATE DEFINER=other@localhost FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1",
+    "CREATE DEFINER=other@localhost PROCEDURE p() SELECT 1",
+    "CREATE DEFINER=other@localhost EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+]
+POSTGRESQL = [
+    "CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, x text)",
+    "INSERT INTO a (x) SELECT 'v' || g FROM generate_series(1, 50) g",
+    "CREATE TABLE secret (id int)",
+    "INSERT INTO secret VALUES (1), (2)",
+    "ALTER TABLE secret ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE secret OWNER TO least_other",
+    "CREATE SCHEMA private",
+    "REVOKE ALL ON SCHEMA private FROM PUBLIC",
+    "CREATE TABLE private.t (id int)",
+    "CREATE VIEW v AS SELECT * FROM a",
+    "CREATE MATERIALIZED VIEW m AS SELECT * FROM secret",
+    "CREATE SEQUENCE numbers",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+]
+
+
+def administrator(instance: Instance) -> dict[str, Any]:
+    login = {"username": instance.username, "password": instance.password}
+    return {"id": instance.id, "engine": instance.engine, "host": instance.host, "port": instance.port, **login}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+@pytest.fixture
+def maria(mariadb_source: mariadb.MariaDBServer) -> Iterator[mariadb.MariaDBServer]:
+    mariadb_source.create("least", "")
+    mariadb_source.run("CREATE OR REPLACE USER other@localhost", "GRANT ALL ON least.* TO other@localhost")
+    mariadb_source.run(*MARIADB, database="least")
+    yield mariadb_source
+    for name in ("least", "least2"):
+        mariadb_source.drop(name)
+    for name in [*NAMES, "other"]:
+        for host in ("127.0.0.1", "localhost"):
+            quoted = pymysql.converters.escape_string(name)
+            mariadb_source.run(f"DROP USER IF EXISTS '{quoted}'@'{host}'")
+
+
+@pytest.fixture
+def pg(postgres_source: postgres.PostgresServer) -> Iterator[postgres.PostgresServer]:
+    postgres_source.run("postgres", "CREATE ROLE least_other")
+    postgres_source.create("least", *POSTGRESQL)
+    yield postgres_source
+    for name in ("least", "least2"):
+        postgres_source.drop(name)
+    for name in [*NAMES, "least_other"]:
+        postgres_source.run("postgres", f"DROP ROLE IF EXISTS {postgres.quoted(name)}")
+
+
+def ensure(instance: Instance, username: str, check: bool = False, **options: Any) -> dict[str, Any]:
+    wanted = {"password": PASSWORD, "host": "127.0.0.1", **options}
+    result = run_module("backup_account", check, connection=administrator(instance), username=username, **wanted)
+    assert not result.get("failed"), result["msg"]
+    return result
+
+
+@pytest.mark.parametrize("username", NAMES)
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_it_backs_up_and_restores_and_may_do_no_more(
+    shop: Workshop, maria: mariadb.MariaDBServer, pg: postgres.PostgresServer, engine: str, username: str
+) -> None:
+    server = {"mariadb": maria, "postgresql": pg}[engine]
+    login = {"username": username, "password": PASSWORD, "databases": ("least",)}
+    instance = server.instance(**login)
+    by_root = shop.back_up_one(server.instance(databases=("least",)))
+    ensure(server.instance(), username)
+    backup = shop.back_up_one(instance)
+    assert [backup[name] for name in COUNTS] == [by_root[name] for name in COUNTS]
+    assert (backup["warnings"], bool(backup["snapshot"])) == ([], True)
+    owner = {"owner": username} if engine == "postgresql" else {}
+    with pytest.raises(BackupdbError) as caught:
+        shop.restore(instance, backup["id"], target_database="least2", **owner)
+    assert caught.value.code in {"permission_denied", "query_failed", "target_unfit", "tool_failed"}
+    assert "least2" not in server.databases()
+    ensure(server.instance(), username, restore=True)
+    for replace in (False, True):
+        restored = shop.restore(instance, backup["id"], target_database="least2", replace=replace, **owner)
+        assert restored["rows"] == backup["rows"]
+    with pytest.raises(BackupdbError):
+        shop.restore(instance, backup["id"], target_database="least2", owner="least_other" if owner else None)
+    copy = shop.back_up_one(server.instance(databases=("least2",)))
+    assert [copy[name] for name in COUNTS] == [by_root[name] for name in COUNTS]
+
+
+def test_each_privilege_of_mariadb_is_needed_for_a_backup(shop: Workshop, maria: mariadb.MariaDBServer) -> None:
+    """Without any one of them the backup fails, or says in a warning or by its position what it lacks."""
+    ensure(maria.instance(), "least")
+    instance = maria.instance(username="least", password=PASSWORD, databases=("least",))
+    whole = shop.back_up_one(instance)
+    for privilege in BACKUP["mariadb"]:
+        maria.run(f"REVOKE {privilege} ON *.* FROM least@'127.0.0.1'")
+        outcome = shop.back_up(instance)
+        same = [(entry["rows"], entry["warnings"], bool(entry["snapshot"])) for entry in outcome.backups]
+        assert same != [(whole["rows"], whole["warnings"], bool(whole["snapshot"]))], privilege
+        assert [[entry[name] for name in COUNTS] for entry in outcome.backups] in (
+            [], [[whole[name] for name in COUNTS]],
+        ), f"something is missing without {privilege}, and nothing says so"  # fmt: skip
+        maria.run(f"GRANT {privilege} ON *.* TO least@'127.0.0.1'")
+
+
+@pytest.mark.parametrize("privilege", [name for name in RESTORE["mariadb"] if name != "SET USER"])
+def test_each_privilege_of_mariadb_is_needed_for_a_restore(
+    shop: Workshop, maria: mariadb.MariaDBServer, privilege: str
+) -> None:
+    """SUPER of this version includes SET USER; from 11.0 on it does not."""
+    ensure(maria.instance(), "least", restore=True)
+    instance = maria.instance(username="least", password=PASSWORD, databases=("least",))
+    backup = shop.back_up_one(instance)
+    maria.run(f"REVOKE {privilege} ON *.* FROM least@'127.0.0.1'")
+    with pytest.raises(BackupdbError):
+        shop.restore(instance, backup["id"], target_database="least2")
+    assert privilege == "DROP" or "least2" not in maria.databases()  # without DROP what came to be can't go either
+
+
+@pytest.mark.parametrize("lacking", ["ALTER ROLE least NOBYPASSRLS", "REVOKE pg_read_all_data FROM least"])
+def test_each_privilege_of_postgresql_is_needed(shop: Workshop, pg: postgres.PostgresServer, lacking: str) -> None:
+    ensure(pg.instance(), "least")
+    pg.run("postgres", lacking)
+    outcome = shop.back_up(pg.instance(username="least", password=PASSWORD, databases=("least",)))
+    assert [entry["code"] for entry in outcome.failures] in (["tool_failed"], ["permission_denied"])
+    assert outcome.backups == []
+
+
+@pytest.mark.parametrize(
+    ("grants", "hidden"),
+    [
+        (
+            "SELECT, SHOW VIEW, EVENT, LOCK TABLES",
+            "triggers, without the privilege TRIGGER and routines, without SELECT",
+        ),
+        ("SELECT, SHOW VIEW, EVENT, TRIGGER", "routines, without SELECT on *.*"),
+    ],
+)
+def test_what_the_catalogue_hides_is_never_left_out_in_silence(
+    shop: Workshop, maria: mariadb.MariaDBServer, grants: str, hidden: str
+) -> None:
+    maria.run("CREATE USER least@'127.0.0.1' IDENTIFIED BY 'x'", f"GRANT {grants} ON least.* TO least@'127.0.0.1'")
+    outcome = shop.back_up(maria.instance(username="least", password="x", databases=("least",)))
+    assert [(entry["code"], hidden in entry["error"]) for entry in outcome.failures] == [("permission_denied", True)]
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_four_runs(maria: mariadb.MariaDBServer, pg: postgres.PostgresServer, engine: str) -> None:
+    server = {"mariadb": maria, "postgresql": pg}[engine]
+    for options in ({}, {"restore": True}, {"password": "another"}, {"state": "absent"}):
+        wanted = {"password": PASSWORD, **options}
+        changed = [
+            ensure(server.instance(), "least", check, **wanted)["changed"] for check in (True, False, True, False)
+        ]
+        assert changed == [True, True, False, False], options
+        if options.get("password"):
+            kept = ensure(server.instance(), "least", password="third", update_password="on_create")
+            assert kept["changed"] is False
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_no_password_in_any_output(maria: mariadb.MariaDBServer, pg: postgres.PostgresServer, engine: str) -> None:
+    server = {"mariadb": maria, "postgresql": pg}[engine]
+    options = {"connection": administrator(server.instance()), "username": "least", "password": "Planted-Password"}
+    outputs = [ModuleRun("backup_account", **options, host="127.0.0.1").output()]
+    options["connection"]["password"] = "Planted-Wrong"
+    outputs.append(ModuleRun("backup_account", **options, host="127.0.0.1").output())
+    assert "********" in outputs[0]
+    assert '"failed": true' in outputs[1]
+    assert not [output for output in outputs if "Planted" in output]
+    assert "SCRAM-SHA-256" not in outputs[0]
+
+
+def test_postgresql_never_sees_the_password(pg: postgres.PostgresServer) -> None:
+    wordy = "ALTER ROLE postgres SET log_statement = 'all'", "ALTER ROLE postgres SET log_min_messages = 'info'"
+    pg.run("postgres", *wordy)
+    ensure(pg.instance(), "least", password="Planted-Password")
+    pg.run("postgres", "ALTER ROLE postgres RESET ALL")
+    log = (pg.folder / "log").read_text(errors="replace")
+    assert "ALTER ROLE least PASSWORD" in log.replace('"', "")
+    assert "Planted-Password" not in log
+
+
+def test_sqlite_has_no_accounts() -> None:
+    connection = {"id": "files", "engine": "sqlite", "path": "/srv"}
+    result = run_module("backup_account", connection=connection, username="a", password="b")
+    assert (result["code"], result["msg"]) == (
+        "invalid_config", "Instance files is of engine sqlite: it has no accounts.",
+    )  # fmt: skip
