@@ -20,6 +20,9 @@ DEFAULT_AUDIT_LOG = "/var/log/vya-backupdb/audit.log"
 _NO_LOGIN = 0xFFFFFFFF
 """What /proc/self/loginuid holds of a process that nobody logged in for (proc(5))."""
 
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+"""Each line is one write: the kernel keeps writes of several processes apart, and nobody's link leads elsewhere."""
+
 Note = Callable[..., None]
 """``note(event, result, **facts)``: tells the audit log what was done."""
 
@@ -76,7 +79,7 @@ class AuditLog:
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = json.dumps({"time": time, "event": event, "result": result, **self._who, **facts}) + "\n"
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, _APPEND, 0o600)
             try:
                 os.write(descriptor, line.encode())
             finally:

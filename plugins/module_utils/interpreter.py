@@ -34,5 +34,5 @@ def require_python() -> None:
         f"{sys.executable} on the host is Python {found}, and this module needs {wanted} or newer. Install the agent "
         "with the role vya.backupdb.agent, or set ansible_python_interpreter to a newer one."
     )
-    print(json.dumps({"failed": True, "msg": message, "code": TOO_OLD}))  # noqa: T201 - a module's result
-    sys.exit(1)
+    sys.stdout.write(json.dumps({"failed": True, "msg": message, "code": TOO_OLD}))  # there is no AnsibleModule yet
+    raise SystemExit(1)

@@ -137,14 +137,13 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
             code=LibraryMissingError.code,
         )
 
-    def fail_json(self, msg: str, **result: Any) -> NoReturn:
+    def fail_json(self, msg: str, **result: Any) -> None:
         """As Ansible's, but tells every wrong option at once, where Ansible tells the first one."""
         checked = getattr(self, "validation_result", None)
         wrong = checked.error_messages if checked else []
         if wrong:
             msg, result = "; ".join(wrong), {**result, "code": InvalidConfigError.code}
         super().fail_json(msg=msg, **result)
-        raise AssertionError("AnsibleModule goes on after its end")
 
     def run(self, work: Callable[[], dict[str, Any]], event: str | None = None) -> NoReturn:
         """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure.
@@ -154,19 +153,19 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         try:
             result = work()
         except Exception as error:  # noqa: BLE001 - a user never sees a traceback, and its text may hold a secret
-            self._fail(as_ours(error), event)
-        self._warn_of_audit_log()
+            result = self._failure(as_ours(error), event)
+        if self._audit and self._audit.problem:
+            self.warn(self._audit.problem)
         leave = self.fail_json if result.pop("failed", False) else self.exit_json
         leave(**result)
         raise AssertionError("AnsibleModule goes on after its end")
 
-    def _fail(self, error: BackupdbError, event: str | None) -> NoReturn:
+    def _failure(self, error: BackupdbError, event: str | None) -> dict[str, Any]:
         if event:
             with suppress(BackupdbError):  # the configuration, which names the log, may be what is wrong
                 self.note(event, "failed", code=error.code)
-        self._warn_of_audit_log()
         redact = Redactor(self._secrets)
-        self.fail_json(msg=redact(error.message), code=error.code, **error.result)
+        return {"failed": True, "msg": redact(error.message), "code": error.code, **error.result}
 
     def note(self, event: str, result: str, **facts: Any) -> None:
         """Tells the audit log what was done. In check mode nothing was."""
@@ -174,10 +173,6 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
             path = os.environ.get("VYA_BACKUPDB_AUDIT_LOG") or self._config(required=False).audit_log
             self._audit = AuditLog(path, self.params["requested_by"], self.check_mode)
         self._audit.note(event, result, **facts)
-
-    def _warn_of_audit_log(self) -> None:
-        if self._audit and self._audit.problem:
-            self.warn(self._audit.problem)
 
     def _config(self, required: bool) -> HostConfig:
         path = self.params["config_file"]

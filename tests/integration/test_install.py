@@ -155,7 +155,7 @@ def test_no_secret_in_the_output_or_in_files_that_others_can_read(site: tuple[Si
     keyring = json.loads(here.host.read("/etc/vya-backupdb/keyring.json"))
     secrets = [*here.secrets, *(key["key"] for key in keyring["keys"])]
     for secret in secrets:
-        for form in {secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]}:
+        for form in (secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]):
             assert form not in planned.output + installed.output
             found = here.host.run("grep", "-rlF", "--exclude-dir=proc", "--exclude-dir=dev", "--", form, "/etc", "/opt",
                                   "/home", "/var", "/tmp", "/run", check=False)  # fmt: skip
@@ -231,6 +231,34 @@ def test_an_instance_that_cannot_be_backed_up_fails_the_play_and_is_named(site: 
     play = here.play("install", instances=gone, credentials={})
     assert (play.status != 0, "gone 127.0.0.1:1 connection_failed:" in play.tables[0][1]) == (True, True)
     assert here.play("install", agent_check="warn", instances=gone, credentials={}).status == 0
+
+
+def test_it_creates_the_accounts_that_back_up(site: tuple[Site, Play, Play], servers: dict[str, Any]) -> None:
+    here = site[0]
+    login = {"username": "agent", "password": PASSWORD}
+    ports = {"pg": ("postgresql", servers["pg"].port), "maria": ("mysql", servers["maria"].port)}
+    options = {
+        "instances": [
+            {"id": name, "engine": engine, "host": "127.0.0.1", "port": port} for name, (engine, port) in ports.items()
+        ],
+        "credentials": {"pg": login, "maria": login},
+        "administrators": {
+            "pg": {"username": "postgres", "password": servers["pg"].password},
+            "maria": {"username": "root", "password": servers["maria"].password},
+        },
+        "create_accounts": True,
+        "accounts_host": "127.0.0.1",
+    }
+    play = here.play("install", "-vvv", **options)
+    assert here.changed(play) > 0
+    assert [line.split()[-1] for line in play.tables[0][1:]] == ["ready", "ready"]
+    assert here.changed(here.play("install", **options)) == 0
+    backup = here.play("backup", instances=[])
+    assert [" ".join(row.split()[:4]) for row in backup.table()] == ["maria shop backed up", "pg crm backed up"]
+    results = play.output.split("TASK [")[1:]  # what Ansible says of extra variables is not ours
+    assert not [
+        result for result in results for secret in (PASSWORD, *here.secrets) if json.dumps(secret)[1:-1] in result
+    ]
 
 
 def test_without_a_vault_secret_it_refuses_unless_told_otherwise(site: tuple[Site, Play, Play]) -> None:
