@@ -132,8 +132,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         if agent_python_is_next():
             respawn_module(AGENT_PYTHON)
         self.fail_json(
-            msg=f"{sys.executable} on the host lacks Python libraries: {', '.join(unfit)}. Install them there or in "
-            f"{AGENT_PYTHON.removesuffix('/bin/python')}, or set ansible_python_interpreter to a Python with them.",
+            msg=f"{sys.executable} on the host lacks Python libraries: {', '.join(unfit)}. Set the host up with the "
+            "playbook vya.backupdb.install, or set ansible_python_interpreter to a Python with them.",
             code=LibraryMissingError.code,
         )
 

@@ -23,6 +23,17 @@ from kit.plays import Controller, Play
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = 'it\'s a "secret" $@# %s ünï'
+OLD_PYTHON = """#!/usr/bin/python3
+# Runs what it is given as a Python 3.9 would: the version is all that the modules look at.
+import collections, runpy, sys
+kind = collections.namedtuple("version_info", "major minor micro releaselevel serial")
+sys.version_info, sys.version = kind(3, 9, 2, "final", 0), "3.9.2 (pretended)"
+if sys.argv[1:]:
+    sys.argv = sys.argv[1:]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+else:
+    exec(sys.stdin.read(), {"__name__": "__main__"})
+"""
 AGENT_FILES = {
     "/etc/vya-backupdb": "700",
     "/etc/vya-backupdb/config.yml": "640",
@@ -187,6 +198,19 @@ def test_other_plays_run_in_the_environment_without_being_told(site: tuple[Site,
     assert modes(here.host) == AGENT_FILES
 
 
+def old_python(host: BareHost) -> tuple[str, str]:
+    """Makes Ansible use a Python that is too old."""
+    host.run("tee", "/usr/local/bin/python3.9", content=OLD_PYTHON.encode())
+    host.run("chmod", "755", "/usr/local/bin/python3.9")
+    return "--extra-vars", "ansible_python_interpreter=/usr/local/bin/python3.9"
+
+
+def test_modules_leave_a_python_that_is_too_old(site: tuple[Site, Play, Play]) -> None:
+    here = site[0]
+    backup = here.play("backup", *old_python(here.host), instances=[], databases=["pages.db"])
+    assert "wiki pages.db backed up" in " ".join(" ".join(row.split()[:4]) for row in backup.table())
+
+
 def test_the_audit_log_is_rotated(site: tuple[Site, Play, Play]) -> None:
     here = site[0]
     here.host.run("logrotate", "--force", "/etc/logrotate.d/vya-backupdb")
@@ -294,6 +318,8 @@ def test_the_host_is_gone_and_a_new_one_restores_with_the_key_from_escrow(
         assert host.names("/etc/vya-backupdb") == left
         assert host.names("/opt/vya-backupdb") == []
         assert host.names("/var/backups/vya-backupdb") == [".staging", "db1"]
+        refused = new.play("backup", *old_python(host))
+        assert "on the host is Python 3.9.2, and this module needs 3.11 or newer. Install the agent" in refused.output
         everything = ["config", "credentials", "keyring", "logs", "backups"]
         assert new.play("install", agent_state="absent", agent_remove=everything).status == 0
         assert host.names("/etc/vya-backupdb") == []

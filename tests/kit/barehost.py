@@ -107,7 +107,8 @@ class BareHost:
     def run(self, *command: str, check: bool = True, content: bytes | None = None) -> bytes:
         """Runs a command in the host as root, with ``content`` on its standard input; what it printed."""
         enter = ["nsenter", f"--target={self.process}", "--mount", "--pid", "--uts", "--root", "--wd"]
-        done = subprocess.run(_as_root(*enter, *command), capture_output=True, input=content, check=False)
+        clean = ["env", "--ignore-environment", "HOME=/root", "LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        done = subprocess.run(_as_root(*enter, *clean, *command), capture_output=True, input=content, check=False)
         if check and done.returncode:
             raise RuntimeError(f"{command} ended with {done.returncode}: {done.stdout!r} {done.stderr!r}")
         return done.stdout

@@ -3,8 +3,18 @@
 from pathlib import Path
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils.config import Tls, load_config, parse_instance, select_names
-from ansible_collections.vya.backupdb.plugins.module_utils.errors import InvalidConfigError, NotFoundError
+from ansible_collections.vya.backupdb.plugins.module_utils.config import (
+    Tls,
+    load_config,
+    parse_instance,
+    problems_of,
+    select_names,
+)
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
+    InvalidConfigError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 
 
 def test_a_minimal_instance_has_defaults() -> None:
@@ -109,3 +119,51 @@ def test_patterns() -> None:
 
 def test_the_pattern_for_all_never_fails() -> None:
     assert select_names([], ["*"], []).unmatched == ()
+
+
+def test_a_credential_excludes_a_login_of_the_instances_own() -> None:
+    assert parse_instance({"id": "a", "engine": "mysql", "credential": "x"}).credential == "x"
+    with pytest.raises(InvalidConfigError, match=r"connection\.credential: excludes username and password"):
+        parse_instance({"id": "a", "engine": "mysql", "credential": "x", "username": "y"})
+
+
+def test_the_rest_of_the_file(tmp_path: Path) -> None:
+    config = load_config(
+        write(tmp_path, "{repository: /srv, compression: {method: gzip, level: 9}, key_source: hostname,"
+              " logging: {audit_log: /var/log/a}}")
+    )  # fmt: skip
+    assert (config.repository, config.compression, config.key_source, config.audit_log) == (
+        "/srv", {"method": "gzip", "level": 9}, "hostname", "/var/log/a",
+    )  # fmt: skip
+
+
+def test_every_wrong_value_of_a_file_is_told_with_its_path() -> None:
+    wrong = {
+        "repository": "srv",
+        "compression": {"method": "gzip", "level": 19},
+        "key_source": "magic",
+        "logging": {"audit_log": "a", "level": 1},
+        "instances": [{"id": "a", "engine": "mysql", "port": 0}, {"id": "a", "engine": "sqlite"}],
+        "instance": [],
+    }
+    assert sorted(problems_of(wrong)) == [
+        "compression.level: 19 is not between 1 and 9",
+        "instance: is unknown (known: compression, instances, key_source, logging, repository, retention)",
+        "instances[0].port: 0 is not between 1 and 65535",
+        "instances[1].id: 'a' is already used by instances[0]",
+        "instances[1].path: is required for engine sqlite (a file, a folder or a glob)",
+        "key_source: 'magic' is not one of file, hostname",
+        "logging.audit_log: 'a' is not an absolute path",
+        "logging.level: is unknown (known: audit_log)",
+        "repository: 'srv' is not an absolute path",
+    ]
+    assert problems_of({"instances": [{"id": "a", "engine": "mysql"}]}) == []
+
+
+def test_passwords_in_a_file_that_everybody_can_read_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "instances: [{id: a, engine: mysql, password: x}]")
+    Path(path).chmod(0o644)
+    with pytest.raises(PermissionDeniedError, match=f"Run: chmod o= {path}, or move them to the credential store"):
+        load_config(path)
+    Path(path).chmod(0o640)
+    assert load_config(path).instances[0].password == "x"
