@@ -257,6 +257,23 @@ def test_an_instance_that_cannot_be_backed_up_fails_the_play_and_is_named(site: 
     assert here.play("install", agent_check="warn", instances=gone, credentials={}).status == 0
 
 
+def test_files_can_be_elsewhere_and_folders_of_others_keep_their_modes(site: tuple[Site, Play, Play]) -> None:
+    here = site[0]
+    here.host.run("mkdir", "-p", "--mode=755", "/srv/shared")
+    paths = {
+        "config_file": "/srv/shared/backup.yml",
+        "keyring": "/srv/shared/keys.json",
+        "credentials_file": "/srv/shared/logins.json",
+        "repository": "/srv/shared",
+    }
+    assert here.changed(here.play("install", **paths, escrow_folder=str(here.folder / "elsewhere"))) > 0
+    assert here.host.run("stat", "--format=%a", "/srv/shared") == b"755\n"
+    assert {"backup.yml", "keys.json", "logins.json"} <= set(here.host.names("/srv/shared"))
+    backup = here.play("backup", **paths, instances=[])
+    assert (backup.status, "Stored in /srv/shared/db1" in backup.output) == (0, True)
+    assert here.changed(here.play("rotate_keys", **paths, escrow_folder=str(here.folder / "elsewhere"))) > 0
+
+
 def test_it_creates_the_accounts_that_back_up(site: tuple[Site, Play, Play], servers: dict[str, Any]) -> None:
     here = site[0]
     login = {"username": "agent", "password": PASSWORD}

@@ -215,7 +215,7 @@ class _Run:
         for backup in found.backups if found else ():
             if self._needs_rewrapping(backup, keyring):
                 with _collected(outcome, str(backup.path)):
-                    data_key = keyring.unwrap(_entries(backup), backup.manifest.id)
+                    data_key = keyring.unwrap(backup.manifest.wrapped_keys, backup.manifest.id)
                     if not self._check:
                         repository.rewrap(backup, [*_foreign(backup, keyring), *keyring.wrap(data_key)])
                     outcome.rewrapped += 1
@@ -245,13 +245,9 @@ class _Run:
             self._save(outcome.after, "rotated")
 
 
-def _entries(backup: BackupSet) -> list[dict[str, str]]:
-    return list((backup.manifest.encryption or {}).get("keys") or [])
-
-
 def _foreign(backup: BackupSet, keyring: Keyring) -> list[dict[str, str]]:
     """The wrapped keys of a set that other keyrings open."""
-    return [entry for entry in _entries(backup) if not keyring.find(str(entry.get("id")))]
+    return [entry for entry in backup.manifest.wrapped_keys if not keyring.find(str(entry.get("id")))]
 
 
 def _needs(backup: BackupSet, key_id: str, others: set[str]) -> bool:

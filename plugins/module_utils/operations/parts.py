@@ -133,7 +133,7 @@ def open_set(repository: LocalRepository, backup: BackupSet, keyring_path: str) 
     if manifest.encryption is not None:
         if manifest.encryption.get("scheme") != SCHEME:
             raise ManifestInvalidError(f"Backup {manifest.id} has an unknown encryption scheme. Update the collection.")
-        data_key = load_keyring(keyring_path).unwrap(manifest.encryption.get("keys") or [], manifest.id)
+        data_key = load_keyring(keyring_path).unwrap(manifest.wrapped_keys, manifest.id)
         genuine = data_key.signed_manifest(manifest.seal, backup.digest)
     else:
         genuine = manifest.seal == UNSEALED + backup.digest.hex()

@@ -89,10 +89,15 @@ class Manifest:
         return parse_time(self.started)
 
     @property
+    def wrapped_keys(self) -> list[dict[str, Any]]:
+        """The data key, wrapped, as far as the manifest says that well: the seal does not cover this list."""
+        keys = (self.encryption or {}).get("keys")
+        return [entry for entry in keys if isinstance(entry, dict)] if isinstance(keys, list) else []
+
+    @property
     def key_ids(self) -> list[str]:
         """The ids of the keys that open the set."""
-        keys = (self.encryption or {}).get("keys") or []
-        return [str(entry.get("id")) for entry in keys if isinstance(entry, dict)]
+        return [str(entry.get("id")) for entry in self.wrapped_keys]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "parts": [asdict(part) for part in self.parts]}
