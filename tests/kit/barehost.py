@@ -32,7 +32,8 @@ mkdir -p "$1/run/sshd" "$1/home/deploy/.ssh"
 """
 BOOT = """
 set -e
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" 2>/dev/null ||
+    cp -a "$1/." "$2/upper/." "$2/root/" # an overlay can't stand on every file system
 cd "$2/root"
 mount -t proc proc proc
 mount --rbind /dev dev
