@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_NAME = rb"`((?:[^`]|``)*+)`"
+# No possessive repeat around a choice: Python before 3.11.5 matches those wrongly (CPython issue 106052).
+_NAME = rb"`([^`]*(?:``[^`]*)*)`"
 _HEAD = re.compile(
-    rb"(?:INSERT INTO " + _NAME + rb" (?:\((?:[^`)]|`(?:[^`]|``)*+`)*+\) )?VALUES\s"
+    rb"(?:INSERT INTO " + _NAME + rb" (?:\((?:[^`)]|`[^`]*(?:``[^`]*)*`)*\) )?VALUES\s"
     rb"|(?:LOCK TABLES|/\*!40000 ALTER TABLE) " + _NAME + rb" [A-Z */]+;\n)"
 )
 _HEAD_STARTS = (b"INSERT INTO ", b"LOCK TABLES ", b"/*!40000 ALTER TABLE ")

@@ -13,21 +13,23 @@ from typing import BinaryIO
 from ...streams import read_chunks
 from .rows import Scanner
 
-_BACKTICKED = re.compile(rb"`(?:[^`]|``)*+`")
-_QUOTED = rb"`(?:[^`]|``)*+`|'(?:[^'\\]|\\.)*+'"
-_WHOLE = re.compile(rb"(?:" + _QUOTED + rb"|[^`'])*+", re.DOTALL)
+# No possessive repeat around a choice: Python before 3.11.5 matches those wrongly (CPython issue 106052).
+_NAME = rb"`[^`]*(?:``[^`]*)*`"
+_BACKTICKED = re.compile(_NAME)
+_QUOTED = _NAME + rb"|'[^'\\]*(?:\\.[^'\\]*)*'"
+_ANY_QUOTED = re.compile(_QUOTED, re.DOTALL)
 _SETTING = re.compile(rb"\s*+(?:/\*M?!\d++ SET\s|SET\s|DELIMITER |\Z)")
-_TABLE = re.compile(rb"\s*+CREATE TABLE (`(?:[^`]|``)*+`)")
+_TABLE = re.compile(rb"\s*+CREATE TABLE (" + _NAME + rb")")
 _SEQUENCE = re.compile(rb"\s*+(?:CREATE SEQUENCE |DO SETVAL\()")
 _VIEW = re.compile(rb"\s*+/\*!\d++ CREATE ALGORITHM=")
-_VIEW_BEGINS = re.compile(rb"\s*+/\*!\d++ DROP VIEW IF EXISTS (`(?:[^`]|``)*+`)")
+_VIEW_BEGINS = re.compile(rb"\s*+/\*!\d++ DROP VIEW IF EXISTS (" + _NAME + rb")")
 _VIEW_ENDS = re.compile(rb"\s*+/\*!\d++ SET collation_connection += @saved_col_connection")
 _CHECK_OPTION = re.compile(rb" WITH (?:CASCADED|LOCAL) CHECK OPTION")
-_ALTER_DATABASE = re.compile(rb"\A(\s*+ALTER DATABASE )`(?:[^`]|``)*+`")
-_FOREIGN_KEY = re.compile(rb",\n  (CONSTRAINT `(?:[^`]|``)*+` FOREIGN KEY (?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
+_ALTER_DATABASE = re.compile(rb"\A(\s*+ALTER DATABASE )" + _NAME)
+_FOREIGN_KEY = re.compile(rb",\n  (CONSTRAINT " + _NAME + rb" FOREIGN KEY (?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
 _SPACE = rb"(?:\s|/\*.*?\*/|(?:--\s|#)[^\n]*\n)"
-_GAP, _MAYBE = _SPACE + rb"++", _SPACE + rb"*+"
-_IDENTIFIER = rb"(`(?:[^`]|``)*+`|\"(?:[^\"]|\"\")*+\"|[0-9A-Za-z$_\x80-\xff]++)"
+_GAP, _MAYBE = _SPACE + rb"+", _SPACE + rb"*"
+_IDENTIFIER = rb"(" + _NAME + rb"|\"[^\"]*(?:\"\"[^\"]*)*\"|[0-9A-Za-z$_\x80-\xff]++)"
 _QUALIFIED = rb"(?:" + _IDENTIFIER + _MAYBE + rb"\." + _MAYBE + rb")?" + _IDENTIFIER
 _EVENT = rb"(?:INSERT|UPDATE|DELETE)"
 _TRIGGER = re.compile(
@@ -35,7 +37,7 @@ _TRIGGER = re.compile(
     + rb"(?:IF" + _GAP + rb"NOT" + _GAP + rb"EXISTS" + _GAP + rb")?)"
     + _QUALIFIED
     + rb"(?P<between>" + _GAP + rb"(?:BEFORE|AFTER)" + _GAP + _EVENT + _GAP
-    + rb"(?:OR" + _GAP + _EVENT + _GAP + rb")*+ON" + _GAP + rb")"
+    + rb"(?:OR" + _GAP + _EVENT + _GAP + rb")*ON" + _GAP + rb")"
     + _QUALIFIED,
     re.IGNORECASE | re.DOTALL,
 )  # fmt: skip
@@ -74,6 +76,12 @@ class Statement:
     body: bool
 
 
+def _is_whole(text: bytes) -> bool:
+    """Whether no quote is left open."""
+    rest = _ANY_QUOTED.sub(b"", text)
+    return b"`" not in rest and b"'" not in rest
+
+
 def statements(stream: BinaryIO) -> Iterator[Statement]:
     """The statements of a schema or objects script made without comments, one in memory at a time.
 
@@ -88,7 +96,7 @@ def statements(stream: BinaryIO) -> Iterator[Statement]:
             continue
         text += line
         stripped = line.rstrip()
-        if stripped.endswith(b";;") if body else stripped.endswith(b";") and _WHOLE.fullmatch(text):
+        if stripped.endswith(b";;") if body else stripped.endswith(b";") and _is_whole(text):
             yield Statement(text, body)
             text = b""
     if text:
@@ -184,7 +192,7 @@ def renamed_view(text: bytes, source: str, target: str) -> bytes:
     never does so in front of functions, nor in front of a table's column where it could not open the view.
     """
     text = _replaced(text, source, target, before=rb"\b(?:from|join) \(*+")
-    return _replaced(text, source, target, after=rb"(?=`(?:[^`]|``)*+`[.(])")
+    return _replaced(text, source, target, after=rb"(?=" + _NAME + rb"[.(])")
 
 
 def _replaced(text: bytes, source: str, target: str, before: bytes = b"", after: bytes = b"") -> bytes:
