@@ -31,8 +31,9 @@ attributes:
   idempotent:
     support: full
     details:
-      - Whether the password is right is seen from the stored verifier (PostgreSQL), or by logging in (MySQL, MariaDB).
-        Where O(host) does not let the account log in from where the task runs, use O(update_password=on_create).
+      - Whether the password is right is seen from what the server stores of it (PostgreSQL, MariaDB), or by logging in
+        (MySQL). Where O(host) does not let an account of MySQL log in from where the task runs, use
+        O(update_password=on_create).
 options:
   username:
     description: The name of the account.
@@ -52,7 +53,9 @@ options:
     type: bool
     default: false
   update_password:
-    description: V(always) gives an account that exists the password, V(on_create) leaves the one that it has.
+    description:
+      - V(always) gives an account that exists the password, V(on_create) leaves the one that it has.
+      - An account of MariaDB with another plugin than C(mysql_native_password) gets that one with the password.
     type: str
     choices: [always, on_create]
     default: always

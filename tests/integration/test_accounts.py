@@ -9,14 +9,22 @@ from typing import Any
 import pymysql
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.account import AccountWanted
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.account import BACKUP, RESTORE
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import account
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.account import ensure_account
 from kit import mariadb, postgres
 from kit.modules import ModuleRun, run_module
 from kit.workshop import Workshop
 
 PASSWORD = 'it\'s a "%s" \\ $@# ünï'
 NAMES = ["least", "l'e\"a`s\\t %s $ ü"]
+TABLE = {"mariadb": ("a", 50), "postgresql": ("private.t", 3)}
+ALL_NAMES = {
+    "mariadb": "SELECT User FROM mysql.global_priv WHERE User LIKE 'l%'",
+    "postgresql": "SELECT rolname FROM pg_roles WHERE rolname LIKE 'l%' AND rolname <> 'least_other'",
+}
 COUNTS = ("tables", "rows", "views", "routines", "triggers", "events")
 MARIADB = [
     "CREATE TABLE a (id INT PRIMARY KEY AUTO_INCREMENT, x VARCHAR(50), KEY (x))",
@@ -42,6 +50,7 @@ POSTGRESQL = [
     "CREATE SCHEMA private",
     "REVOKE ALL ON SCHEMA private FROM PUBLIC",
     "CREATE TABLE private.t (id int)",
+    "INSERT INTO private.t VALUES (1), (2), (3)",
     "CREATE VIEW v AS SELECT * FROM a",
     "CREATE MATERIALIZED VIEW m AS SELECT * FROM secret",
     "CREATE SEQUENCE numbers",
@@ -113,6 +122,9 @@ def test_it_backs_up_and_restores_and_may_do_no_more(
     for replace in (False, True):
         restored = shop.restore(instance, backup["id"], target_database="least2", replace=replace, **owner)
         assert restored["rows"] == backup["rows"]
+    table, rows = TABLE[engine]
+    restored = shop.restore(instance, backup["id"], target_database="least2", replace=True, tables=[table], **owner)
+    assert restored["rows"] == rows
     with pytest.raises(BackupdbError):
         shop.restore(instance, backup["id"], target_database="least2", owner="least_other" if owner else None)
     copy = shop.back_up_one(server.instance(databases=("least2",)))
@@ -135,18 +147,41 @@ def test_each_privilege_of_mariadb_is_needed_for_a_backup(shop: Workshop, maria:
         maria.run(f"GRANT {privilege} ON *.* TO least@'127.0.0.1'")
 
 
-@pytest.mark.parametrize("privilege", [name for name in RESTORE["mariadb"] if name != "SET USER"])
+@pytest.fixture
+def trusting(maria: mariadb.MariaDBServer) -> Iterator[mariadb.MariaDBServer]:
+    """A server that lets everybody make functions and triggers, which others take SUPER for."""
+    maria.run("SET GLOBAL log_bin_trust_function_creators = ON")
+    yield maria
+    maria.run("SET GLOBAL log_bin_trust_function_creators = OFF")
+
+
+@pytest.mark.parametrize("privilege", RESTORE["mariadb"])
 def test_each_privilege_of_mariadb_is_needed_for_a_restore(
-    shop: Workshop, maria: mariadb.MariaDBServer, privilege: str
+    shop: Workshop, trusting: mariadb.MariaDBServer, privilege: str
 ) -> None:
-    """SUPER of this version includes SET USER; from 11.0 on it does not."""
-    ensure(maria.instance(), "least", restore=True)
-    instance = maria.instance(username="least", password=PASSWORD, databases=("least",))
+    ensure(trusting.instance(), "least", restore=True)
+    instance = trusting.instance(username="least", password=PASSWORD, databases=("least",))
     backup = shop.back_up_one(instance)
-    maria.run(f"REVOKE {privilege} ON *.* FROM least@'127.0.0.1'")
+    assert shop.restore(instance, backup["id"], target_database="least2")["rows"] == backup["rows"]
+    trusting.drop("least2")
+    trusting.run(f"REVOKE {privilege} ON *.* FROM least@'127.0.0.1'")
     with pytest.raises(BackupdbError):
         shop.restore(instance, backup["id"], target_database="least2")
-    assert privilege == "DROP" or "least2" not in maria.databases()  # without DROP what came to be can't go either
+    assert privilege == "DROP" or "least2" not in trusting.databases()  # without DROP what came to be can't go either
+
+
+def test_super_is_granted_only_where_the_server_demands_it(
+    shop: Workshop, maria: mariadb.MariaDBServer, trusting: mariadb.MariaDBServer
+) -> None:
+    ensure(trusting.instance(), "least", restore=True)
+    instance = maria.instance(username="least", password=PASSWORD, databases=("least",))
+    backup = shop.back_up_one(instance)
+    maria.run("SET GLOBAL log_bin_trust_function_creators = OFF")
+    with pytest.raises(BackupdbError, match="SUPER"):
+        shop.restore(instance, backup["id"], target_database="least2")
+    result = ensure(maria.instance(), "least", restore=True)
+    assert result["statements"] == ["GRANT SUPER ON *.* TO 'least'@'127.0.0.1'"]
+    assert shop.restore(instance, backup["id"], target_database="least2")["rows"] == backup["rows"]
 
 
 @pytest.mark.parametrize("lacking", ["ALTER ROLE least NOBYPASSRLS", "REVOKE pg_read_all_data FROM least"])
@@ -211,6 +246,87 @@ def test_postgresql_never_sees_the_password(pg: postgres.PostgresServer) -> None
     log = (pg.folder / "log").read_text(errors="replace")
     assert "ALTER ROLE least PASSWORD" in log.replace('"', "")
     assert "Planted-Password" not in log
+
+
+def test_mariadb_never_sees_the_password(maria: mariadb.MariaDBServer) -> None:
+    maria.run("SET GLOBAL general_log = ON, GLOBAL slow_query_log = ON, GLOBAL long_query_time = 0")
+    ensure(maria.instance(), "least", password="Planted-First")
+    ensure(maria.instance(), "least", password="Planted-Second")
+    maria.run(
+        "SET GLOBAL general_log = OFF, GLOBAL slow_query_log = OFF, GLOBAL long_query_time = DEFAULT", "FLUSH LOGS"
+    )
+    files = [path for path in maria.data.iterdir() if path.is_file()]
+    assert maria.run("SELECT Priv FROM mysql.global_priv WHERE User = 'least'")
+    logs = [path.read_bytes() for path in files if path.suffix == ".log" or path.name.startswith("binlog.")]
+    assert len([log for log in logs if b"USER 'least'@'127.0.0.1' IDENTIFIED" in log]) >= len(
+        ("general", "slow", "binary")
+    )
+    assert not [path.name for path in files if b"Planted" in path.read_bytes()]
+
+
+def test_the_password_is_known_where_the_account_cannot_log_in_from_here(maria: mariadb.MariaDBServer) -> None:
+    elsewhere = {"host": "192.0.2.1"}
+    try:
+        changed = [ensure(maria.instance(), "least", **elsewhere)["changed"] for _turn in range(2)]
+        other = ensure(maria.instance(), "least", password="another", **elsewhere)["changed"]
+    finally:
+        ensure(maria.instance(), "least", state="absent", **elsewhere)
+    assert (changed, other) == ([True, False], True)
+
+
+def test_an_account_without_a_password_gets_one(shop: Workshop, maria: mariadb.MariaDBServer) -> None:
+    maria.run("CREATE USER least@'127.0.0.1' IDENTIFIED VIA unix_socket")
+    changed = [ensure(maria.instance(), "least")["changed"] for _turn in range(2)]
+    assert changed == [True, False]
+    shop.back_up_one(maria.instance(username="least", password=PASSWORD, databases=("least",)))
+
+
+@pytest.mark.parametrize("password", ["a\u00adb\u00a0\u00aa\ufb01", "\u0221", "e\u0301"])
+def test_postgresql_knows_passwords_that_have_several_forms(pg: postgres.PostgresServer, password: str) -> None:
+    changed = [ensure(pg.instance(), "least", password=password)["changed"] for _turn in range(2)]
+    assert changed == [True, False]
+    assert ensure(pg.instance(), "least", password=f"{password}x")["changed"]
+
+
+def test_large_objects_of_others_stop_the_backup(shop: Workshop, pg: postgres.PostgresServer) -> None:
+    pg.run("least", "SELECT lo_from_bytea(4711, 'x')")
+    ensure(pg.instance(), "least")
+    instance = pg.instance(username="least", password=PASSWORD, databases=("least",))
+    (failure,) = shop.back_up(instance).failures
+    assert "permission denied for large object 4711" in failure["error"]
+    pg.run("least", 'GRANT SELECT ON LARGE OBJECT 4711 TO "least"')
+    assert shop.back_up_one(instance)["warnings"] == []
+
+
+def test_a_role_that_inherits_nothing_comes_to_read(shop: Workshop, pg: postgres.PostgresServer) -> None:
+    pg.run("postgres", "CREATE ROLE least NOINHERIT", "GRANT pg_read_all_data TO least")
+    assert ensure(pg.instance(), "least")["changed"]
+    assert not ensure(pg.instance(), "least")["changed"]
+    shop.back_up_one(pg.instance(username="least", password=PASSWORD, databases=("least",)))
+
+
+def test_a_server_without_the_role_that_reads_all(pg: postgres.PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "READER", "pg_not_on_this_server")
+    with pytest.raises(BackupdbError) as caught:
+        ensure_account(pg.instance(), AccountWanted("least", PASSWORD))
+    assert caught.value.code == "target_unfit"
+    assert not pg.run("postgres", "SELECT FROM pg_roles WHERE rolname = 'least'")
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_an_administrator_who_may_not(maria: mariadb.MariaDBServer, pg: postgres.PostgresServer, engine: str) -> None:
+    server = {"mariadb": maria, "postgresql": pg}[engine]
+    ensure(server.instance(), "least")
+    clerk = administrator(server.instance(username="least", password=PASSWORD))
+    for options in (
+        {"username": "l2", "password": "Planted-Password"},
+        {"username": "least", "password": PASSWORD, "restore": True},
+    ):
+        output = ModuleRun("backup_account", connection=clerk, host="127.0.0.1", **options).output()
+        assert '"code": "permission_denied"' in output
+        assert "refused the login" not in output
+        assert "Planted" not in output
+    assert server.run(*(["postgres"] if engine == "postgresql" else []), ALL_NAMES[engine]) == [("least",)]
 
 
 def test_sqlite_has_no_accounts() -> None:
