@@ -13,7 +13,7 @@ version_added: "0.1.0"
 description:
   - Makes sure that a MySQL, MariaDB or PostgreSQL server has an account that may back it up and, with O(restore),
     restore it. The privileges are those that this takes, and no more; the collection's C(docs/accounts.md) lists them.
-  - Privileges are added only. What the account has beyond them is left to it.
+  - Privileges are added only. What the account has beyond them is left to it, and told in a warning.
   - O(instance) or O(connection) has the login of an administrator. Without one, the server is asked as the system
     account that runs the module, which MariaDB and PostgreSQL let in through their local sockets.
 author: The vya.backupdb authors (@vya)
@@ -96,6 +96,12 @@ statements:
   type: list
   elements: str
   sample: ["CREATE USER 'backup'@'localhost' IDENTIFIED BY '********'"]
+extra:
+  description: What the account had beyond what it is for, in the server's words.
+  returned: success
+  type: list
+  elements: str
+  sample: ["SUPER"]
 """
 
 from ..module_utils import interpreter

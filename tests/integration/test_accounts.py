@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pymysql
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
@@ -129,6 +130,25 @@ def test_it_backs_up_and_restores_and_may_do_no_more(
         shop.restore(instance, backup["id"], target_database="least2", owner="least_other" if owner else None)
     copy = shop.back_up_one(server.instance(databases=("least2",)))
     assert [copy[name] for name in COUNTS] == [by_root[name] for name in COUNTS]
+
+
+def test_an_account_that_backs_up_changes_nothing(maria: mariadb.MariaDBServer, pg: postgres.PostgresServer) -> None:
+    for server in (maria, pg):
+        ensure(server.instance(), "least")
+    for statement in ("INSERT INTO a (x) VALUES ('y')", "DROP TABLE a", "CREATE TABLE c (id int)", "CREATE DATABASE d"):
+        login = {"host": "127.0.0.1", "user": "least"}
+        with (
+            pymysql.connect(port=maria.port, database="least", password=PASSWORD.encode(), **login) as session,
+            session.cursor() as cursor,
+            pytest.raises(pymysql.err.OperationalError) as refused,
+        ):
+            cursor.execute(statement)
+        assert refused.value.args[0] in {1044, 1142}
+        with (
+            psycopg.connect(port=pg.port, dbname="least", password=PASSWORD, autocommit=True, **login) as other,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            other.execute(statement)
 
 
 def test_each_privilege_of_mariadb_is_needed_for_a_backup(shop: Workshop, maria: mariadb.MariaDBServer) -> None:
@@ -296,6 +316,55 @@ def test_large_objects_of_others_stop_the_backup(shop: Workshop, pg: postgres.Po
     assert "permission denied for large object 4711" in failure["error"]
     pg.run("least", 'GRANT SELECT ON LARGE OBJECT 4711 TO "least"')
     assert shop.back_up_one(instance)["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "hidden"),
+    [
+        (
+            ["CREATE SUBSCRIPTION follows CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p "
+             "WITH (connect = false, slot_name = NONE)"],
+            "the subscriptions follows",
+        ),
+        (
+            ["CREATE FOREIGN DATA WRAPPER far", "CREATE SERVER away FOREIGN DATA WRAPPER far",
+             "CREATE USER MAPPING FOR least_other SERVER away OPTIONS (password 'Planted')"],
+            "the options of user mappings for the foreign servers away",
+        ),
+    ],
+)  # fmt: skip
+def test_what_pg_dump_hides_is_never_left_out_in_silence(
+    shop: Workshop, pg: postgres.PostgresServer, statements: list[str], hidden: str
+) -> None:
+    pg.run("least", *statements)
+    ensure(pg.instance(), "least")
+    outcome = shop.back_up(pg.instance(username="least", password=PASSWORD, databases=("least",)))
+    by_root = shop.back_up(pg.instance(databases=("least",)))
+    for (name,) in pg.run("least", "SELECT subname FROM pg_subscription"):
+        pg.run("least", f"DROP SUBSCRIPTION {name}")
+    assert [(entry["code"], hidden in entry["error"]) for entry in outcome.failures] == [("permission_denied", True)]
+    assert by_root.failures == []
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_what_an_account_has_beyond_is_told(
+    maria: mariadb.MariaDBServer, pg: postgres.PostgresServer, engine: str
+) -> None:
+    server = {"mariadb": maria, "postgresql": pg}[engine]
+    assert ensure(server.instance(), "least", restore=True)["extra"] == []
+    assert ensure(server.instance(), "least", restore=True)["extra"] == []
+    if engine == "mariadb":
+        maria.run(
+            "GRANT FILE ON *.* TO least@'127.0.0.1' WITH GRANT OPTION", "GRANT DELETE ON least.* TO least@'127.0.0.1'"
+        )
+        expected = ["FILE", "GRANT OPTION", "GRANT DELETE ON `least`.* TO `least`@`127.0.0.1`"]
+    else:
+        pg.run("postgres", "ALTER ROLE least CREATEROLE", "GRANT least_other TO least")
+        expected = ["CREATEROLE", 'member of "least_other"']
+    result = ensure(server.instance(), "least", restore=True)
+    assert (result["changed"], result["extra"]) == (False, expected)
+    assert "may do more than it is for" in str(result["warnings"])
+    assert ensure(server.instance(), "least")["extra"][0] in {"ALTER", "CREATEROLE"}
 
 
 def test_a_role_that_inherits_nothing_comes_to_read(shop: Workshop, pg: postgres.PostgresServer) -> None:

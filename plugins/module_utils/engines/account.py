@@ -65,6 +65,10 @@ class BackupAccount(ABC):
         """How to give the account the privileges that it lacks."""
 
     @abstractmethod
+    def beyond(self, connection: sa.Connection) -> list[str]:
+        """What the account, which exists, may do beyond what it is for."""
+
+    @abstractmethod
     def removal(self, connection: sa.Connection) -> list[Change]:
         """How to remove the account. Raises what the server says where it owns objects."""
 

@@ -37,6 +37,7 @@ def ensure_account(
     try:
         with translated_errors(administrator), engine.connect() as connection:
             account.prepare(connection)
+            extra = account.beyond(connection) if present and account.exists(connection) else []
             changes = account.plan(connection, present, update_password)
             if changes and not check:
                 account.execute(connection, changes)
@@ -46,4 +47,10 @@ def ensure_account(
     if changes and not check:
         note("backup_account", "ok", instance=administrator.id, username=wanted.username, statements=statements)
     after = "".join(f"{statement};\n" for statement in statements)
-    return {"changed": bool(changes), "statements": statements, "diff": {"before": "", "after": after}}
+    result: dict[str, Any] = {"changed": bool(changes), "statements": statements, "extra": extra}
+    if extra:
+        result["warnings"] = [
+            f"The account {wanted.username} of instance {administrator.id} may do more than it is for: "
+            f"{'; '.join(extra)}."
+        ]
+    return {**result, "diff": {"before": "", "after": after}}

@@ -137,6 +137,15 @@ class MySQLAccount(BackupAccount):
         statement = f"GRANT {', '.join(lacking)} ON *.* TO {self._account}"
         return [Change(statement, statement)]
 
+    def beyond(self, connection: sa.Connection) -> list[str]:
+        grants = [str(row[0]) for row in run_quoted(connection, f"SHOW GRANTS FOR {self._account}")]
+        everywhere = [grant for grant in grants if " ON *.* TO " in grant]
+        wanted = {"USAGE", *self._wanted_privileges(connection)}
+        extra = sorted(held_privileges(everywhere, "")[0] - wanted)
+        if any(grant.endswith("WITH GRANT OPTION") for grant in everywhere):
+            extra.append("GRANT OPTION")
+        return extra + [grant for grant in grants if grant not in everywhere]
+
     def removal(self, connection: sa.Connection) -> list[Change]:
         statement = f"DROP USER {self._account}"
         return [Change(statement, statement)]

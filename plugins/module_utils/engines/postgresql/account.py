@@ -109,6 +109,18 @@ class PostgreSQLAccount(BackupAccount):
             statements.append(f"GRANT {READER} TO {name}{' WITH INHERIT TRUE' if per_grant else ''}")
         return [Change(statement, statement) for statement in statements]
 
+    def beyond(self, connection: sa.Connection) -> list[str]:
+        query = sa.text("""
+            SELECT rolsuper AS "SUPERUSER", rolcreaterole AS "CREATEROLE", rolreplication AS "REPLICATION",
+                   rolcreatedb AND NOT :restore AS "CREATEDB",
+                   ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+                         WHERE m.member = r.oid AND g.rolname <> :reader ORDER BY 1) AS memberships
+            FROM pg_roles r WHERE rolname = :name""")
+        values = {"name": self.wanted.username, "reader": READER, "restore": self.wanted.restore}
+        held = dict(connection.execute(query, values).one()._mapping)
+        memberships = [f"member of {quoted(role)}" for role in held.pop("memberships")]
+        return [name for name, holds in held.items() if holds] + memberships
+
     def removal(self, connection: sa.Connection) -> list[Change]:
         statement = f"DROP ROLE {quoted(self.wanted.username)}"
         return [Change(statement, statement)]

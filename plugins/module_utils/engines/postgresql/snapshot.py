@@ -23,6 +23,7 @@ from . import catalog
 from .catalog import Relation
 from .sql import copy_out, count_rows, literal, quoted
 from .tools import PSQL, Client, Tool, find_tool, major, told
+from .visible import refuse_hidden_objects
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -303,12 +304,15 @@ def _locked_tables(connection: sa.Connection, what: str) -> list[Relation]:
 def open_snapshot(instance: Instance, database: str) -> Iterator[PostgresSnapshot]:
     """Locks the tables, exports the snapshot, and keeps both until the context is left.
 
-    Raises DatabaseBusyError when a table stays locked by others, ToolMissingError, SchemaChangedError.
+    Raises DatabaseBusyError when a table stays locked by others, PermissionDeniedError where a dump would lack
+    something in silence, ToolMissingError, SchemaChangedError.
     """
     what = f"database {database} of instance {instance.id}"
     engine = create_engine(instance, database)
     try:
         with translated_errors(instance), _reading(engine) as connection, Client(instance, database) as client:
+            refuse_hidden_objects(connection, instance, database)
+            connection.rollback()
             try:
                 tables = _locked_tables(connection, what)
             except sa.exc.OperationalError as error:
