@@ -90,12 +90,17 @@ COMPRESSION_SPEC: dict[str, Any] = {
     "compression_level": from_environment("COMPRESSION_LEVEL", type="int"),
 }
 JOBS_SPEC: dict[str, Any] = {"jobs": from_environment("JOBS", type="int")}
-SELECTION_SPEC: dict[str, Any] = {
+USERS_SELECTION_SPEC: dict[str, Any] = {
     "host": {"type": "str"},
     "instance": {"type": "str"},
-    "database": {"type": "str"},
     "before": {"type": "str"},
     "after": {"type": "str"},
+}
+SELECTION_SPEC: dict[str, Any] = {**USERS_SELECTION_SPEC, "database": {"type": "str"}}
+TARGET_SPEC: dict[str, Any] = {
+    "type": "dict",
+    "options": {**INSTANCE_SPEC, "host": {"type": "str"}},
+    "mutually_exclusive": [("instance", "connection")],
 }
 
 
@@ -222,11 +227,16 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
 
     def selection(self, kind: str | None) -> Selection:
         """The backup sets that the options of SELECTION_SPEC ask for."""
-        before, after = self.params.get("before"), self.params.get("after")
+        return self.selection_of(self.params, kind)
+
+    @staticmethod
+    def selection_of(options: Mapping[str, Any], kind: str | None) -> Selection:
+        """The backup sets that options as those of SELECTION_SPEC ask for."""
+        before, after = options.get("before"), options.get("after")
         return Selection(
-            host=self.params.get("host"),
-            instance=self.params.get("instance"),
-            database=self.params.get("database"),
+            host=options.get("host"),
+            instance=options.get("instance"),
+            database=options.get("database"),
             kind=kind,
             before=parse_moment(before, "before") if before else None,
             after=parse_moment(after, "after") if after else None,

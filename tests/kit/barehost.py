@@ -22,6 +22,13 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ca-certificates", "openssh-server", "python3", "sudo")
+OF_SUITE = {
+    "sid": (
+        "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+    )
+}
+"""What mmdebstrap has to be told for some suites."""
 CUSTOMIZE = """
 printf '#!/bin/sh\\nexit 101\\n' > "$1/usr/sbin/policy-rc.d"
 chmod 755 "$1/usr/sbin/policy-rc.d"
@@ -59,7 +66,7 @@ def _as_root(*command: str) -> list[str]:
     return [*command] if os.geteuid() == 0 else ["sudo", "-n", *command]
 
 
-def base(suite: str = "bookworm", packages: Sequence[str] = PACKAGES) -> Path:
+def base(suite: str, packages: Sequence[str]) -> Path:
     """The folder of a cached file system; made where it is not there."""
     key = hashlib.sha256(repr((suite, sorted(packages), CUSTOMIZE)).encode()).hexdigest()[:12]
     target = _cache() / f"{suite}-{key}"
@@ -70,12 +77,13 @@ def base(suite: str = "bookworm", packages: Sequence[str] = PACKAGES) -> Path:
             hook.chmod(0o755)
             made = Path(folder) / "root"
             command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", f"--customize-hook={hook}"]
+            command += OF_SUITE.get(suite, ())
             subprocess.run(_as_root(*command, suite, str(made)), check=True, capture_output=True)
             made.rename(target)
     return target
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -175,9 +183,9 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def bare_host(name: str) -> Iterator[BareHost]:
-    """A host of that name with nothing but Python, sudo and SSH."""
-    lower = base()
+def bare_host(name: str, suite: str = "bookworm", packages: Sequence[str] = ()) -> Iterator[BareHost]:
+    """A host of that name with Python, sudo, SSH, and nothing more than the packages that are asked for."""
+    lower = base(suite, [*PACKAGES, *packages])
     with tempfile.TemporaryDirectory(prefix="vya-host-") as folder:
         place = Path(folder)
         for part in ("upper", "work", "root"):
@@ -185,7 +193,7 @@ def bare_host(name: str) -> Iterator[BareHost]:
         key = place / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         _prepare(place / "upper", lower, key, name)
-        port = _free_port()
+        port = free_port()
         namespaces = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
         command = _as_root(*namespaces, "sh", "-c", BOOT, "boot", str(lower), folder, name, str(port))
         log = place / "log"

@@ -120,7 +120,11 @@ class PartStore:
 
     def store_inventory(self, number: int, inventory: Inventory) -> PartRecord:
         text = json.dumps(inventory.to_json(), indent=1)
-        return self._store(number, INVENTORY_PART, INVENTORY_KIND, iter([text.encode()]))
+        return self.store_bytes(number, INVENTORY_PART, INVENTORY_KIND, text.encode())
+
+    def store_bytes(self, number: int, name: str, kind: str, content: bytes) -> PartRecord:
+        """Stores a part that is in memory already."""
+        return self._store(number, name, kind, iter([content]))
 
 
 def open_set(repository: LocalRepository, backup: BackupSet, keyring_path: str) -> OpenedSet:

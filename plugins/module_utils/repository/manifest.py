@@ -21,6 +21,9 @@ SAFETY = "safety"
 UNSEALED = "sha256:"
 """What the seal of a set without encryption starts with: it shows accidents, not intent."""
 
+LATER_FIELDS = {"accounts": 0}
+"""Fields that the first sets of format 1 lack, and what that means."""
+
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -76,6 +79,7 @@ class Manifest:
     encryption: Mapping[str, Any] | None
     parts: tuple[PartRecord, ...]
     collection_version: str
+    accounts: int = 0
     format: int = FORMAT
     seal: str = ""
 
@@ -133,7 +137,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 def _check_types(record: type[Manifest | PartRecord], value: Any, where: Path) -> None:
     for entry in fields(record):
-        found = value.get(entry.name, ...) if isinstance(value, dict) else ...
+        found = value.get(entry.name, LATER_FIELDS.get(entry.name, ...)) if isinstance(value, dict) else ...
         if not isinstance(found, _TYPES[str(entry.type)]) or isinstance(found, bool):
             raise ManifestInvalidError(f"{where} was altered: {entry.name} is missing or of the wrong type.")
 

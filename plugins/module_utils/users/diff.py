@@ -1,0 +1,2 @@
+def describe(a): return []
+def compare(a,b): return None

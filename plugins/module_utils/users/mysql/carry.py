@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of an account on another server: MySQL or MariaDB, newer or older. What can't be kept is said."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from ...engines.connect import run_quoted
+from ...engines.mysql import catalog
+from ..model import Account, Accounts, Authentication, Grant, Membership
+from .names import label
+from .reading import SECOND_PASSWORD, literal_database_names
+
+with suppress(ImportError):  # module.py reports a missing library before anything here runs
+    import sqlalchemy as sa
+
+ALL = "ALL PRIVILEGES"
+NEVER_FITS = "invalid"
+"""What MariaDB stores as the hash of a password that nobody can have (MariaDB manual, "mariadb-install-db")."""
+_METHODS = {
+    "mariadb": {"auth_socket": "unix_socket"},
+    "mysql": {"unix_socket": "auth_socket"},
+}
+"""Plugins by the names of another server's that do the same."""
+_PRIVILEGES = {
+    "mariadb": {
+        "REPLICATION CLIENT": ("BINLOG MONITOR",),
+        "BINLOG_ADMIN": ("BINLOG ADMIN",),
+        "CONNECTION_ADMIN": ("CONNECTION ADMIN",),
+        "REPLICATION_SLAVE_ADMIN": ("REPLICATION SLAVE ADMIN",),
+        "SET_ANY_DEFINER": ("SET USER",),
+        "SET_USER_ID": ("SET USER",),
+        "SHOW_ROUTINE": ("SHOW CREATE ROUTINE",),
+    },
+    "mysql": {
+        "BINLOG MONITOR": ("REPLICATION CLIENT",),
+        "BINLOG ADMIN": ("BINLOG_ADMIN",),
+        "CONNECTION ADMIN": ("CONNECTION_ADMIN",),
+        "REPLICATION SLAVE ADMIN": ("REPLICATION_SLAVE_ADMIN",),
+        "SET USER": ("SET_ANY_DEFINER", "ALLOW_NONEXISTENT_DEFINER"),
+        "SET_USER_ID": ("SET_ANY_DEFINER", "ALLOW_NONEXISTENT_DEFINER"),
+        "SHOW CREATE ROUTINE": ("SHOW_ROUTINE",),
+        "SLAVE MONITOR": ("REPLICATION CLIENT",),
+    },
+}
+"""Privileges by the names of another server's that allow the same (MariaDB manual, "GRANT"; MySQL manual, "Privileges
+Provided by MySQL")."""
+_LISTED_OTHERWISE = {"DELETE VERSIONING ROWS": "DELETE HISTORY"}
+_NO_PRIVILEGES = ("GRANT OPTION", "PROXY", "USAGE")
+_ONLY = {
+    "mariadb": ("MAX_STATEMENT_TIME",),
+    "mysql": (
+        "PASSWORD HISTORY", "PASSWORD REUSE INTERVAL", "PASSWORD REQUIRE CURRENT", "FAILED_LOGIN_ATTEMPTS",
+        "PASSWORD_LOCK_TIME", "ATTRIBUTE",
+    ),
+}  # fmt: skip
+"""Attributes that the other one has not."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a server can hold: its authentication plugins and privileges, and how it reads names of databases."""
+
+    flavour: str
+    plugins: frozenset[str]
+    privileges: frozenset[str]
+    literal_names: bool
+
+    @classmethod
+    def of(cls, connection: sa.Connection) -> Target:
+        plugins = connection.execute(
+            sa.text("""
+                SELECT PLUGIN_NAME FROM information_schema.PLUGINS
+                WHERE PLUGIN_TYPE = 'AUTHENTICATION' AND PLUGIN_STATUS = 'ACTIVE'""")
+        ).scalars()
+        listed = [str(row[0]).upper() for row in run_quoted(connection, "SHOW PRIVILEGES")]
+        return cls(
+            "mariadb" if "MariaDB" in catalog.server_version(connection) else "mysql",
+            frozenset(plugins),
+            frozenset(_LISTED_OTHERWISE.get(name, name) for name in listed),
+            literal_database_names(connection),
+        )
+
+
+@dataclass
+class Carried:
+    """An account in the target's terms; ``can_log_in`` is False where no way to log in could be kept."""
+
+    account: Account
+    lost: list[str]
+    can_log_in: bool = True
+
+
+def label_on(target: Target, source: Accounts, account: Account) -> str:
+    """What the target calls an account: roles have a host in MySQL, and none in MariaDB."""
+    if source.flavour == target.flavour or not account.is_role:
+        return account.label
+    return label(account.name, None if target.flavour == "mariadb" else "%")
+
+
+def carry(target: Target, source: Accounts, account: Account) -> Carried:
+    """The account as the target can hold it."""
+    carried = Carried(account, [])
+    if source.flavour != target.flavour:
+        _carry_names(target, source, carried)
+    if not account.is_role:
+        _carry_login(target, source, carried)
+        _carry_attributes(target, carried)
+    _carry_grants(target, carried)
+    return carried
+
+
+def _carry_names(target: Target, source: Accounts, carried: Carried) -> None:
+    account = carried.account
+    host = account.host if not account.is_role else None if target.flavour == "mariadb" else "%"
+    if account.is_role and account.host not in (None, "%"):
+        carried.lost.append(f"MariaDB's roles have no host, and this one had {account.host}.")
+    roles = {item.label: item for item in source.accounts}
+    kept: list[Membership] = []
+    has_default = False
+    for membership in account.memberships:
+        role = roles.get(membership.role)
+        if role is None or not role.is_role:
+            carried.lost.append(f"{membership.role} is no role there, so that it can't be given as one.")
+            continue
+        one_default_only = target.flavour == "mariadb" and has_default
+        if membership.default and one_default_only:
+            carried.lost.append(f"MariaDB has one default role for each account: {membership.role} is none.")
+        is_default = bool(membership.default) and not one_default_only
+        has_default = has_default or is_default
+        kept.append(replace(membership, role=label_on(target, source, role), default=is_default))
+    carried.account = replace(
+        account, label=label(account.name, host), host=host, memberships=tuple(sorted(kept, key=lambda one: one.role))
+    )
+
+
+def _carry_login(target: Target, source: Accounts, carried: Carried) -> None:
+    """MariaDB's ways to log in are alternatives, and MySQL's are factors of which each is needed."""
+    account, same = carried.account, _METHODS[target.flavour] if source.flavour != target.flavour else {}
+    ways = [Authentication(same.get(way.method, way.method), way.secret) for way in account.authentication]
+    usable = [way for way in ways if way.method in target.plugins]
+    unknown = dict.fromkeys(way.method for way in ways if way.method not in target.plugins)
+    carried.lost += [f"The server has no authentication plugin {method}." for method in unknown]
+    if source.flavour == "mysql" and len(ways) > 1 and target.flavour == "mariadb":
+        carried.lost.append("MariaDB has no second authentication factor.")
+        usable = []
+    elif source.flavour == "mysql" and unknown:
+        usable = []
+    elif source.flavour == "mariadb" and target.flavour == "mysql":
+        usable = [way for way in usable if way.secret != NEVER_FITS]
+        if len(usable) > 1:
+            others = ", ".join(way.method for way in usable[1:])
+            carried.lost.append(f"MySQL has one way to log in for each account: it is {usable[0].method}, not {others}.")
+            usable = usable[:1]
+    if usable or not ways:
+        carried.account = replace(account, authentication=tuple(usable))
+        return
+    carried.can_log_in = False
+    carried.lost.append("So nobody can log in: it is locked, and has no password.")
+    attributes = {**account.attributes, "ACCOUNT LOCK": True}
+    attributes.pop("PASSWORD EXPIRE", None)
+    carried.account = replace(account, authentication=(), attributes=attributes)
+
+
+def _carry_attributes(target: Target, carried: Carried) -> None:
+    account = carried.account
+    foreign = [name for flavour, names in _ONLY.items() if flavour != target.flavour for name in names]
+    lost = [name for name in account.attributes if name in foreign]
+    if SECOND_PASSWORD in account.attributes:
+        carried.lost.append("Its second password (RETAIN CURRENT PASSWORD): the server takes no hash of one.")
+        lost.append(SECOND_PASSWORD)
+    carried.lost += [f"{name} = {account.attributes[name]}" for name in lost if name != SECOND_PASSWORD]
+    kept = {name: value for name, value in account.attributes.items() if name not in lost}
+    comment = account.comment
+    if comment is not None and target.flavour == "mariadb":
+        carried.lost.append(f"Its comment: {comment}")
+        comment = None
+    carried.account = replace(account, attributes=kept, comment=comment)
+
+
+def unescaped_pattern(name: str) -> str | None:
+    """The one database that a pattern fits; None where it fits many."""
+    if re.search(r"(?<!\\)(?:\\\\)*[%_]", name):
+        return None
+    return re.sub(r"\\(.)", r"\1", name, flags=re.DOTALL)
+
+
+def _known(target: Target, privilege: str) -> list[str]:
+    """The names of a privilege on the target; none where it has no such."""
+    names = _PRIVILEGES[target.flavour].get(privilege, ())
+    if privilege == ALL or privilege in _NO_PRIVILEGES or privilege in target.privileges:
+        return [privilege]
+    return [name for name in names if name in target.privileges]
+
+
+def _carry_grants(target: Target, carried: Carried) -> None:
+    account = carried.account
+    kept: list[Grant] = []
+    unknown: list[str] = []
+    restricted = [grant for grant in account.grants if grant.revoked]
+    withheld: set[str] = set()
+    if restricted and not target.literal_names:
+        withheld = {grant.privilege for grant in restricted}
+        carried.lost.append(
+            f"{', '.join(sorted(withheld))} on *.*: the server has partial_revokes off, and would give it where it was "
+            "revoked, too."
+        )
+    for grant in account.grants:
+        if withheld and (grant.revoked or (grant.kind == "server" and grant.privilege in {*withheld, ALL})):
+            continue
+        if grant.kind == "server" and grant.privilege == ALL and target.flavour == "mysql":
+            names = sorted(target.privileges - {*_NO_PRIVILEGES})
+        else:
+            names = _known(target, grant.privilege)
+        if grant.kind == "database" and target.literal_names and unescaped_pattern(grant.name[0]) is None:
+            carried.lost.append(
+                f"{grant.privilege} on {grant.name[0]}.*: the server has partial_revokes on, and takes no patterns."
+            )
+            continue
+        if not names or (grant.kind.startswith("package") and target.flavour == "mysql"):
+            unknown.append(grant.privilege)
+            continue
+        kept += [replace(grant, privilege=name) for name in names]
+    if unknown:
+        carried.lost.append(f"The server has no privilege {', '.join(dict.fromkeys(unknown))}.")
+    carried.account = replace(account, grants=tuple(dict.fromkeys(kept)))
