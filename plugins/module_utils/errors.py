@@ -152,6 +152,12 @@ class ManifestInvalidError(BackupdbError):
     code = "manifest_invalid"
 
 
+class RecordInvalidError(BackupdbError):
+    """The record of a set, which says whether it is on hold, cannot be read."""
+
+    code = "record_invalid"
+
+
 class ChecksumMismatchError(BackupdbError):
     """The stored bytes of a part are missing, cut off or altered."""
 

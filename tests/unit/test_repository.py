@@ -34,7 +34,6 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import layout
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose, find
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import (
-    BackupSet,
     LocalRepository,
     translated_os_errors,
 )
@@ -42,7 +41,6 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock impor
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import (
     LATER_FIELDS,
     Manifest,
-    PartRecord,
     digest,
     format_time,
     parse_manifest,
@@ -51,8 +49,8 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest i
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit.sets import MOMENT, manifest, publish
 
-MOMENT = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=UTC)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300)
 DOTS = [".", "..", "...", ".staging", "../../etc"]
 SIGNS = ["@users", "~", "a~b", "a/b", "%2E", "%", "a%b", "*", "[a]?", " ", "a b", "-", "new\nline"]
@@ -67,55 +65,11 @@ input()
 """
 
 
-def manifest(moment: datetime = MOMENT, **changes: Any) -> Manifest:
-    database, kind = changes.get("database", "shop"), changes.get("kind", "database")
-    values: dict[str, Any] = {
-        "id": layout.set_id(kind, database, moment),
-        "kind": kind,
-        "purpose": "regular",
-        "method": "logical",
-        "host": "db1",
-        "instance": "main",
-        "engine": "sqlite",
-        "flavour": "sqlite",
-        "server_version": "3.40.1",
-        "tool": "sqlite3 backup API",
-        "tool_version": "3.40.1",
-        "database": database,
-        "started": format_time(moment),
-        "finished": format_time(moment + timedelta(seconds=2)),
-        "duration_seconds": 2,
-        "snapshot": {},
-        "raw_bytes": 4,
-        "stored_bytes": 4,
-        "tables": 1,
-        "rows": 1,
-        "views": 0,
-        "routines": 0,
-        "triggers": 0,
-        "events": 0,
-        "schema_sha256": "",
-        "compression": {"method": "none", "level": 0},
-        "encryption": None,
-        "parts": (),
-        "collection_version": "0.1.0",
-        **changes,
-    }
-    return Manifest(**values)
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> LocalRepository:
     made = LocalRepository(str(tmp_path / "not there yet" / "repository"))
     made.prepare()
     return made
-
-
-def publish(repository: LocalRepository, moment: datetime = MOMENT, **changes: Any) -> BackupSet:
-    with repository.staging() as staging:
-        size, sha256 = staging.write_part("000-data", iter([b"da", b"ta"]))
-        record = PartRecord("000-data", "file", size, size, sha256)
-        return repository.publish(staging, manifest(moment, parts=(record,), **changes))
 
 
 def everything(root: Path) -> set[str]:

@@ -251,7 +251,9 @@ def _needed_by(
     opened = open_set(repository, backup, keyring_path)
     opened.check_stored_bytes()
     names = engine.named_in(opened.inventory)
-    return needed_labels(accounts, backup.manifest.database, names, lambda grant: engine.concerns(grant, backup.manifest.database))
+    return needed_labels(
+        accounts, backup.manifest.database, names, lambda grant: engine.concerns(grant, backup.manifest.database)
+    )
 
 
 def _safety_backup(

@@ -84,7 +84,9 @@ def select_accounts(accounts: Iterable[Account], wanted: Iterable[str] | None, e
     ]
 
 
-def needed_labels(accounts: Accounts, database: str, names: Iterable[str], concerns: Callable[[Grant], bool]) -> set[str]:
+def needed_labels(
+    accounts: Accounts, database: str, names: Iterable[str], concerns: Callable[[Grant], bool]
+) -> set[str]:
     """The accounts that a database needs: those that ``names`` calls (owners, definers), those that hold privileges
     that are ``concerns``, those that have settings for it, and the roles that all these are members of."""
     called = set(names)

@@ -45,16 +45,16 @@ def translated_os_errors(root: Path) -> Iterator[None]:
         ) from None
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Makes a folder and its missing parents, for the owner only; mkdir would leave the parents to the umask."""
     if not folder.is_dir():
         if folder.exists():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        _make_private(folder.parent)
+        make_private(folder.parent)
         folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -62,7 +62,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_whole(path: Path, content: str) -> None:
+def write_whole(path: Path, content: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "w", encoding="utf-8") as stream:
         stream.write(content)
         stream.flush()
@@ -124,7 +124,7 @@ class LocalRepository:
     def prepare(self) -> None:
         """Makes the folders that a backup needs and clears away what dead runs left behind."""
         with translated_os_errors(self.root):
-            _make_private(self._staging_root)
+            make_private(self._staging_root)
         self.remove_leftovers()
 
     def require(self) -> None:
@@ -158,7 +158,7 @@ class LocalRepository:
         folder = self.subject_folder(host, instance, kind, database)
         with ExitStack() as held:
             with translated_os_errors(self.root):
-                _make_private(folder)
+                make_private(folder)
                 subject = f"Database {database} of instance {instance}"
                 held.enter_context(exclusive(folder / layout.LOCK, subject, purpose))
             yield
@@ -197,7 +197,7 @@ class LocalRepository:
             raise RepositoryError(f"{folder} is in use by another run. Run again.")
         try:
             with translated_os_errors(self.root):
-                _make_private(folder / layout.PARTS)
+                make_private(folder / layout.PARTS)
             yield Staging(folder, self.root)
         finally:
             self._remove_staging(name, descriptor)
@@ -209,16 +209,16 @@ class LocalRepository:
         target = folder / manifest.id
         with translated_os_errors(self.root):
             sums = "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
-            _write_whole(staging.folder / layout.CHECKSUMS, sums)
-            _write_whole(staging.folder / layout.MANIFEST, json.dumps(manifest.to_json(), indent=2) + "\n")
-            _sync_folder(staging.folder / layout.PARTS)
-            _sync_folder(staging.folder)
-            _make_private(folder)
+            write_whole(staging.folder / layout.CHECKSUMS, sums)
+            write_whole(staging.folder / layout.MANIFEST, json.dumps(manifest.to_json(), indent=2) + "\n")
+            sync_folder(staging.folder / layout.PARTS)
+            sync_folder(staging.folder)
+            make_private(folder)
             if target.exists():
                 raise RepositoryError(f"{target} exists already; a set is never replaced. Run again.")
             staging.folder.rename(target)
             for changed in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
-                _sync_folder(changed)
+                sync_folder(changed)
         return self.read_set(target)
 
     def rewrap(self, backup: BackupSet, keys: list[dict[str, str]]) -> None:
@@ -233,11 +233,11 @@ class LocalRepository:
             value["encryption"]["keys"] = keys
             temporary.unlink(missing_ok=True)  # a run that was killed may have left it
             try:
-                _write_whole(temporary, json.dumps(value, indent=2) + "\n")
+                write_whole(temporary, json.dumps(value, indent=2) + "\n")
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(backup.path)
+            sync_folder(backup.path)
 
     def read_set(self, path: Path) -> BackupSet:
         """The set in a folder; ManifestInvalidError where it has no readable manifest."""
