@@ -94,7 +94,8 @@ class SetRecord:
         else."""
         hold = Hold(**value["hold"]) if value["hold"] is not None else None
         verifications = tuple(Verification(**item) for item in value["verifications"])
-        for moment in (hold and hold.since, hold and hold.until, *(item.finished for item in verifications)):
+        moments = [hold.since, hold.until] if hold else []
+        for moment in [*moments, *(item.finished for item in verifications)]:
             if moment is not None:
                 parse_time(moment)
         for item in verifications:
