@@ -16,7 +16,7 @@ from ..repository.local import LocalRepository
 from ..repository.manifest import SAFETY
 from ..security.keyring import load_keyring
 from ..streams import check_compression
-from ..users.base import CREATE, MEMBERSHIP, PRIVILEGE, Changes, Statement, UsersEngine
+from ..users.base import CREATE, DELEGATED, MEMBERSHIP, PRIVILEGE, Changes, Statement, UsersEngine
 from ..users.model import Account, Accounts
 from .maker import SetMaker
 from .parts import open_set
@@ -111,10 +111,13 @@ class UsersRestore:
         """Carries the plans out; each keeps what became of it."""
         for plan in plans:
             self._execute(plan, plan.of_phase(CREATE))
-        self._give_roles([plan for plan in plans if not plan.error])
+        made = [plan for plan in plans if not plan.error]
+        self._in_any_order(made, MEMBERSHIP)
         for plan in plans:
             if not plan.error:
                 self._grant(plan)
+        self._in_any_order(made, DELEGATED)
+        for plan in plans:
             if plan.done or plan.error:
                 code = plan.error.code if plan.error else None
                 result = "failed" if plan.error else "ok"
@@ -131,10 +134,10 @@ class UsersRestore:
         except Exception as error:  # noqa: BLE001 - one account's failure never stops the others
             plan.error = as_ours(error)
 
-    def _give_roles(self, plans: Sequence[AccountRestore]) -> None:
-        """Makes the accounts members of roles. Who grants a role must have been given it before, so what is refused is
-        tried again as long as anything succeeds."""
-        waiting = [(plan, statement) for plan in plans for statement in plan.of_phase(MEMBERSHIP)]
+    def _in_any_order(self, plans: Sequence[AccountRestore], phase: str) -> None:
+        """Gives roles, and what others than the owner grant. Who grants must have been given it before, so what is
+        refused is tried again as long as anything succeeds."""
+        waiting = [(plan, statement) for plan in plans for statement in plan.of_phase(phase)]
         progress = True
         while waiting and progress:
             refused = [item for item in waiting if self._refused(*item)]
