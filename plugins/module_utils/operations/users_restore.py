@@ -52,7 +52,7 @@ class AccountRestore:
             return "failed"
         if self.differs:
             return "left"
-        if not self.exists:
+        if not self.exists and self.of_phase(CREATE):  # PUBLIC is always there
             return "created"
         return "updated" if self.done else "unchanged"
 

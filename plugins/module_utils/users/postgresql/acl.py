@@ -68,14 +68,14 @@ _IN_DATABASE = """
            acldefault('L', lomowner)
     FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL"""
 # Those for one schema are added to the default ones; the others stand in their place (PostgreSQL manual,
-# "pg_default_acl").
+# "pg_default_acl"). Nobody has a privilege on a column by default: that list is empty, and still one.
 _DEFAULTS = """
     SELECT 'default ' || CASE defaclobjtype WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'function'
                WHEN 'T' THEN 'type' WHEN 'n' THEN 'schema' WHEN 'L' THEN 'large object' END,
            nspname, NULL, NULL, NULL, 0, 'pg_default_acl'::regclass, d.oid, 0, defaclrole, defaclacl,
            CASE WHEN defaclnamespace = 0
                 THEN acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole)
-                ELSE '{}'::aclitem[] END
+                ELSE acldefault('c', defaclrole) END
     FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = defaclnamespace"""
 # initdb gives PUBLIC no TEMPORARY on its templates.
 _SHARED = """

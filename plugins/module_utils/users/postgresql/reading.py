@@ -47,8 +47,10 @@ _MEMBERSHIPS = """
            (to_jsonb(m) ->> 'inherit_option')::bool AS inherit, (to_jsonb(m) ->> 'set_option')::bool AS set
     FROM pg_auth_members m"""
 _SETTINGS = """
-    SELECT setrole::bigint AS role, datname::text AS database, unnest(setconfig) AS setting
-    FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole <> 0 OR setdatabase = 0"""
+    SELECT setrole::bigint AS role, datname::text AS database, setting
+    FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase,
+         unnest(setconfig) WITH ORDINALITY AS s(setting, position)
+    WHERE setrole <> 0 OR setdatabase = 0 ORDER BY datname COLLATE "C" NULLS FIRST, position"""
 _DATABASES = """
     SELECT datname::text FROM pg_database
     WHERE datallowconn AND datconnlimit <> -2 AND NOT starts_with(datname, :staging) ORDER BY datname COLLATE "C" """
@@ -74,7 +76,7 @@ def _attributes(row: Any) -> dict[str, Any]:
     }
     if row.rolconnlimit != _UNLIMITED:
         attributes["CONNECTION LIMIT"] = row.rolconnlimit
-    if row.rolvaliduntil not in (None, "infinity"):
+    if row.rolvaliduntil is not None:
         attributes["VALID UNTIL"] = row.rolvaliduntil
     return attributes
 
@@ -116,10 +118,6 @@ def _in_databases(
         for grantee, grant in found:
             grants[grantee].append(grant)
     return grants
-
-
-def _order(item: Membership | Setting) -> tuple[str, str]:
-    return (item.role, item.grantor or "") if isinstance(item, Membership) else (item.database or "", item.name)
 
 
 def _grant_order(grant: Grant) -> tuple[Any, ...]:
@@ -167,8 +165,8 @@ def read_accounts(sessions: Sessions) -> Accounts:
             is_role=is_role,
             authentication=() if own else _authentication(secrets.get(oid)) if readable else unknown,
             attributes={} if own else _attributes(row),
-            memberships=tuple(sorted(memberships.get(oid, ()), key=_order)),
-            settings=tuple(sorted(settings.get(oid, ()), key=_order)),
+            memberships=tuple(sorted(memberships.get(oid, ()), key=lambda held: (held.role, held.grantor or ""))),
+            settings=tuple(settings.get(oid, ())),
             grants=tuple(sorted(grants.get(oid, ()), key=_grant_order)),
             comment=None if own else row.comment,
         )

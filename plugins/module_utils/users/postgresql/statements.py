@@ -21,9 +21,8 @@ def same_identity(carried: Carried, current: Account) -> bool:
     """Whether a role logs in as it should and has the attributes that it should have."""
     wanted = carried.account
     return (
-        wanted.is_role == current.is_role
-        and _same_password(wanted, current)
-        and wanted.attributes == current.attributes
+        _same_password(wanted, current)
+        and not [*_flags(wanted, current), *_limits(wanted, current)]
         and wanted.comment == current.comment
     )
 
@@ -50,7 +49,7 @@ def _identity(carried: Carried, current: Account | None) -> Iterator[Statement]:
     if always_exists(wanted):
         return
     before = current or Account(wanted.label, wanted.name, None, is_role=True)
-    options = [*_flags(wanted, before), *_limits(wanted, before)]
+    options = [*_flags(wanted, before), *_limits(wanted, before if current else None)]
     password = ""
     secrets: tuple[str, ...] = ()
     if not _same_password(wanted, before):
@@ -76,13 +75,15 @@ def _flags(wanted: Account, before: Account) -> Iterator[str]:
         yield "NOLOGIN" if wanted.is_role else "LOGIN"
 
 
-def _limits(wanted: Account, before: Account) -> Iterator[str]:
+def _limits(wanted: Account, current: Account | None) -> Iterator[str]:
+    """A time once given can only be made infinite, which is as good as none."""
+    held = current.attributes if current else {"VALID UNTIL": None}
     connections = int(wanted.attributes.get("CONNECTION LIMIT", -1))
-    if connections != before.attributes.get("CONNECTION LIMIT", -1):
+    if connections != held.get("CONNECTION LIMIT", -1):
         yield f"CONNECTION LIMIT {connections}"
-    until = str(wanted.attributes.get("VALID UNTIL", "infinity"))
-    if until != before.attributes.get("VALID UNTIL", "infinity"):
-        yield f"VALID UNTIL {literal(until)}"
+    until = wanted.attributes.get("VALID UNTIL", "infinity" if current else None)
+    if until != held.get("VALID UNTIL", "infinity"):
+        yield f"VALID UNTIL {literal(str(until))}"
 
 
 Key = tuple[str, str | None]
