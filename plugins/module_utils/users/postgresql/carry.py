@@ -74,33 +74,42 @@ def carry(target: Target, source: Accounts, account: Account) -> Carried:
     return Carried(replace(account, memberships=memberships, settings=settings, grants=grants), lost)
 
 
-def _memberships(target: Target, source: Accounts, account: Account, lost: list[str]) -> Iterator[Membership]:
-    inherits = account.attributes.get("INHERIT", True)
-    newer = target.has_options and _major(source.server_version) * 10000 < MEMBERSHIP_OPTIONS
-    merged: dict[str, Membership] = {}
+def _memberships(target: Target, source: Accounts, account: Account, lost: list[str]) -> list[Membership]:
+    known = []
     for membership in account.memberships:
-        role = membership.role
-        if is_system(role) and role not in target.predefined:
-            lost.append(f"{target.words} has no role {role}.")
-        elif newer:
-            yield _with_valid_grantor(source, membership, lost)
-        elif target.has_options:
-            yield membership
+        if is_system(membership.role) and membership.role not in target.predefined:
+            lost.append(f"{target.words} has no role {membership.role}.")
         else:
-            if membership.inherit not in (None, inherits):
-                lost.append(
-                    f"Membership in {role} WITH INHERIT {membership.inherit} became {inherits}: in {target.words} "
-                    "all memberships of an account are inherited or none."
-                )
-            if membership.set is False:
-                lost.append(f"Membership in {role} WITH SET FALSE: in {target.words} members may always SET ROLE.")
-            before = merged.get(role)
-            if before:
-                lost.append(f"That {role} was granted by more than one role: {target.words} keeps one grantor.")
-            admin = membership.admin or (before is not None and before.admin)
-            grantor = before.grantor if before else membership.grantor
-            merged[role] = replace(membership, admin=admin, inherit=None, set=None, grantor=grantor)
-    yield from merged.values()
+            known.append(membership)
+    if not target.has_options:
+        return _without_options(target, account, known, lost)
+    if _major(source.server_version) * 10000 < MEMBERSHIP_OPTIONS:
+        return [_with_valid_grantor(source, membership, lost) for membership in known]
+    return known
+
+
+def _without_options(
+    target: Target, account: Account, memberships: Sequence[Membership], lost: list[str]
+) -> list[Membership]:
+    """Memberships for servers where the member's attribute INHERIT is for all of them, and SET ROLE is allowed."""
+    inherits = account.attributes.get("INHERIT", True)
+    merged: dict[str, Membership] = {}
+    for membership in memberships:
+        role, before = membership.role, merged.get(membership.role)
+        if not (membership.admin or membership.inherit or membership.set) and membership.set is not None:
+            lost.append(f"Membership in {role}: it gave nothing, and in {target.words} it would give all of {role}.")
+            continue
+        if membership.inherit not in (None, inherits):
+            words = "inherited" if membership.inherit else "not inherited"
+            lost.append(f"That membership in {role} is {words}: in {target.words} the attribute INHERIT rules all.")
+        if membership.set is False:
+            lost.append(f"That membership in {role} is without SET: in {target.words} every member may SET ROLE.")
+        if before:
+            lost.append(f"That {role} was granted by more than one role: {target.words} keeps one grantor.")
+        admin = membership.admin or (before is not None and before.admin)
+        grantor = before.grantor if before else membership.grantor
+        merged[role] = replace(membership, admin=admin, inherit=None, set=None, grantor=grantor)
+    return list(merged.values())
 
 
 def _with_valid_grantor(source: Accounts, membership: Membership, lost: list[str]) -> Membership:
