@@ -198,14 +198,15 @@ def accept_md5(server: Any) -> None:
 
 
 def globals_of(server: Any) -> str:
-    """What pg_dumpall says of roles, without the lines that are new in every run."""
+    """What pg_dumpall says of roles and tablespaces, without what is another's on every server or new in every run."""
     folder = server.run("postgres", "SHOW unix_socket_directories")[0][0]
     options = [f"--host={folder}", f"--port={server.port}", "--username=postgres", "--globals-only"]
     if hasattr(server, "host"):
         text = server.host.run("pg_dumpall", *options)
     else:
         text = subprocess.run(["/usr/lib/postgresql/15/bin/pg_dumpall", *options], check=True, capture_output=True).stdout
-    return re.sub(r"^\\(un)?restrict .*\n", "", text.decode(), flags=re.MULTILINE)
+    own = r"^(\\(un)?restrict|ALTER ROLE postgres WITH|CREATE TABLESPACE) .*\n"
+    return re.sub(own, "", text.decode(), flags=re.MULTILINE)
 
 
 _LISTS = {

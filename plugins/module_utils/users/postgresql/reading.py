@@ -137,8 +137,8 @@ def read_accounts(sessions: Sessions) -> Accounts:
         readable = connection.execute(sa.text("SELECT has_table_privilege('pg_authid', 'SELECT')")).scalar_one()
         secrets: dict[int, str] = {}
         if readable:
-            stored = connection.execute(sa.text("SELECT oid::bigint, rolpassword FROM pg_authid"))
-            secrets = dict(stored.tuples().all())
+            stored = connection.execute(sa.text("SELECT oid::bigint AS oid, rolpassword FROM pg_authid"))
+            secrets = {row.oid: row.rolpassword for row in stored}
         else:
             warnings.append(_NO_PASSWORDS)
         memberships = _memberships(connection, names)
