@@ -143,12 +143,14 @@ class RoleCases:
             "member": ("SET ROLE writer", "INSERT INTO crm.customers VALUES (9)", "SELECT nextval('crm.numbers')"),
             "a_last": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SELECT * FROM crm.customers"),
             "many": ("CREATE ROLE made BYPASSRLS", "DROP ROLE made"),
-            "owner": ("CREATE TABLE crm.later (id int)", "CREATE FUNCTION crm.new() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+            "owner": ("CREATE TABLE crm.later (id int)",
+                      "CREATE FUNCTION crm.new() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
             "deputy": ("GRANT writer TO without", "REVOKE writer FROM without"),
         }  # fmt: skip
         refused = {
-            "app": ("SELECT secret FROM crm.customers", "DELETE FROM crm.customers", "SELECT crm.new()", "SELECT * FROM crm.m",
-                    "CREATE ROLE made", "SELECT rolpassword FROM pg_authid", "SELECT * FROM pg_stat_database"),
+            "app": ("SELECT secret FROM crm.customers", "DELETE FROM crm.customers", "SELECT crm.new()",
+                    "SELECT * FROM crm.m", "CREATE ROLE made", "SELECT rolpassword FROM pg_authid",
+                    "SELECT * FROM pg_stat_database"),
             "member": ("DELETE FROM crm.customers", "SELECT crm.f(1)", "CREATE DATABASE made"),
             "owner": ("DELETE FROM crm.customers", "CALL crm.p(1, NULL)"),
             "z_first": ("INSERT INTO crm.customers VALUES (1)",),

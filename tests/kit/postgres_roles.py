@@ -23,7 +23,7 @@ PASSWORD = "pa'ss \"w\\ord %s :x $$ ü"
 LOGIN = f"LOGIN PASSWORD {sql.Literal(PASSWORD).as_string(None)}"
 SHOP, OTHER = "shop", 'na"me ü'
 NAMES = (
-    "it's a \"name\" \\ $x",
+    'it\'s a "name" \\ $x',
     "per%cent :colon",
     "ünï 日本",
     "UPPER",
@@ -74,7 +74,7 @@ GRANTS_OF_18 = ("ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT SELECT ON LARGE O
 
 OBJECTS = (
     "CREATE SCHEMA crm AUTHORIZATION owner",
-    "CREATE TABLE crm.customers (id int, name text, secret text, \"it's\" int)",
+    'CREATE TABLE crm.customers (id int, name text, secret text, "it\'s" int)',
     "INSERT INTO crm.customers VALUES (1, 'a', 's', 2)",
     "CREATE VIEW crm.v AS SELECT id FROM crm.customers",
     "CREATE MATERIALIZED VIEW crm.m AS SELECT id FROM crm.customers",
@@ -95,7 +95,7 @@ OBJECTS = (
 GRANTS = (
     "GRANT USAGE ON SCHEMA crm TO reader, app, a_last, m_mid, z_first, boss, oldhash",
     "GRANT CREATE ON SCHEMA crm TO writer WITH GRANT OPTION",
-    "GRANT SELECT (id, name), UPDATE (\"it's\"), REFERENCES (id) ON crm.customers TO app",
+    'GRANT SELECT (id, name), UPDATE ("it\'s"), REFERENCES (id) ON crm.customers TO app',
     "GRANT SELECT, INSERT, TRUNCATE ON crm.customers TO reader",
     "GRANT SELECT ON crm.customers TO z_first WITH GRANT OPTION",
     "SET ROLE z_first; GRANT SELECT ON crm.customers TO m_mid WITH GRANT OPTION; RESET ROLE",
@@ -180,7 +180,9 @@ def roles(server: Any) -> list[str]:
 
 def drop_roles(server: Any) -> None:
     """Drops every role with all that it has been given; what it owns goes to the superuser."""
-    databases = [row[0] for row in server.run("postgres", "SELECT datname FROM pg_database WHERE datname !~ '^template'")]
+    databases = [
+        row[0] for row in server.run("postgres", "SELECT datname FROM pg_database WHERE datname !~ '^template'")
+    ]
     listed = ", ".join(quoted(name) for name in roles(server))
     for database in databases if listed else ():
         server.run(database, f"REASSIGN OWNED BY {listed} TO postgres", f"DROP OWNED BY {listed} CASCADE")
@@ -204,7 +206,9 @@ def globals_of(server: Any) -> str:
     if hasattr(server, "host"):
         text = server.host.run("pg_dumpall", *options)
     else:
-        text = subprocess.run(["/usr/lib/postgresql/15/bin/pg_dumpall", *options], check=True, capture_output=True).stdout
+        text = subprocess.run(
+            ["/usr/lib/postgresql/15/bin/pg_dumpall", *options], check=True, capture_output=True
+        ).stdout
     own = r"^(\\(un)?restrict|ALTER ROLE postgres WITH|CREATE TABLESPACE) .*\n"
     return re.sub(own, "", text.decode(), flags=re.MULTILINE)
 
@@ -219,7 +223,10 @@ _LISTS = {
     "pg_foreign_data_wrapper": ("fdwname", "fdwacl"),
     "pg_foreign_server": ("srvname", "srvacl"),
     "pg_largeobject_metadata": ("oid::text", "lomacl"),
-    "pg_default_acl": ("concat(defaclrole::regrole, ' ', defaclnamespace::regnamespace, ' ', defaclobjtype)", "defaclacl"),
+    "pg_default_acl": (
+        "concat(defaclrole::regrole, ' ', defaclnamespace::regnamespace, ' ', defaclobjtype)",
+        "defaclacl",
+    ),
     "pg_database": ("datname", "datacl"),
     "pg_tablespace": ("spcname", "spcacl"),
     "pg_parameter_acl": ("parname", "paracl"),
@@ -229,10 +236,13 @@ _LISTS = {
 def lists(server: Any) -> dict[str, list[str]]:
     """Every access control list of both databases, its entries in order."""
     query = " UNION ALL ".join(
-        f"SELECT '{table}', {name}, ARRAY(SELECT unnest({column})::text ORDER BY 1) FROM {table} WHERE {column} IS NOT NULL"
+        f"SELECT '{table}', {name}, ARRAY(SELECT unnest({column})::text ORDER BY 1) FROM {table} "
+        f"WHERE {column} IS NOT NULL"
         for table, (name, column) in _LISTS.items()
     )
-    return {f"{database} {row[0]} {row[1]}": row[2] for database in (SHOP, OTHER) for row in server.run(database, query)}
+    return {
+        f"{database} {row[0]} {row[1]}": row[2] for database in (SHOP, OTHER) for row in server.run(database, query)
+    }
 
 
 def login(server: Any, name: str, database: str = "postgres", password: str = PASSWORD) -> Any:

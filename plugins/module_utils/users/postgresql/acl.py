@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ..model import Grant
@@ -123,27 +124,35 @@ def _differences(objects: str) -> str:
         ORDER BY kind, schema, name, arguments, position, p.privilege, p.grantor, p.revoked"""  # noqa: S608 - constants
 
 
-Held = Iterable[tuple[int, Grant]]
-"""Privileges, each with the oid of the role that has it; 0 is PUBLIC."""
+@dataclass(frozen=True)
+class Held:
+    """A privilege, the oid of the role that has it (0 is PUBLIC), and the name of the object's owner."""
+
+    grantee: int
+    grant: Grant
+    owner: str | None
 
 
-def _grants(rows: Iterable[Any], roles: Mapping[int, str], database: tuple[str, ...]) -> Iterator[tuple[int, Grant]]:
+def _grants(rows: Iterable[Any], roles: Mapping[int, str], database: tuple[str, ...]) -> Iterator[Held]:
     for row in rows:
         owner = (roles.get(row.owner, ""),) if row.kind.startswith("default ") else ()
         parts = (*owner, row.schema, row.name, row.arguments)
         name = (*database, *(part for part in parts if part is not None))
         columns = () if row.column_name is None else (row.column_name,)
         grantor = None if row.grantor is None else roles.get(row.grantor)
-        yield row.grantee, Grant(row.kind, name, row.privilege, columns, row.grantable, grantor, row.revoked)
+        grant = Grant(row.kind, name, row.privilege, columns, row.grantable, grantor, row.revoked)
+        yield Held(row.grantee, grant, roles.get(row.owner))
 
 
-def shared_privileges(connection: sa.Connection, roles: Mapping[int, str], version: int, staging: str) -> Held:
+def shared_privileges(
+    connection: sa.Connection, roles: Mapping[int, str], version: int, staging: str
+) -> Iterable[Held]:
     """Privileges on databases, tablespaces, parameters. Databases whose names start with ``staging`` are left out."""
     query = _SHARED + (_PARAMETERS if version >= PARAMETER_PRIVILEGES else "")
     return _grants(connection.execute(sa.text(_differences(query)), {"staging": staging}), roles, ())
 
 
-def privileges(connection: sa.Connection, roles: Mapping[int, str], database: str) -> Held:
+def privileges(connection: sa.Connection, roles: Mapping[int, str], database: str) -> Iterable[Held]:
     """Privileges on all that is in the current database, and on what will be."""
     rows = connection.execute(sa.text(_differences(f"{_IN_DATABASE} UNION ALL {_DEFAULTS}")))
     return _grants(rows, roles, (database,))

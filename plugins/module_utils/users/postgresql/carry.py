@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..model import Account, Accounts, Grant, Membership, Setting
 from .acl import PARAMETER_PRIVILEGES
 from .names import is_system
-from .reading import MEMBERSHIP_OPTIONS, UNKNOWN
+from .reading import MEMBERSHIP_OPTIONS, UNKNOWN, Owners
 from .sessions import version_of
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -60,8 +60,8 @@ def _major(version: str) -> int:
     return int(found[0]) if found else 0
 
 
-def carry(target: Target, source: Accounts, account: Account) -> Carried:
-    """What the target can hold of an account of ``source``."""
+def carry(target: Target, owners: Owners, source: Accounts, account: Account) -> Carried:
+    """What the target, whose objects belong to ``owners``, can hold of an account of ``source``."""
     lost: list[str] = []
     if is_system(account.name) and account.name not in target.predefined:
         lost.append(f"{target.words} has no role {account.name}; what was given to it is left out.")
@@ -70,7 +70,7 @@ def carry(target: Target, source: Accounts, account: Account) -> Carried:
         lost.append("Its password is not in the backup, because pg_authid could not be read. Set one.")
     memberships = tuple(_memberships(target, source, account, lost))
     settings = tuple(_settings(target, account.settings, lost))
-    grants = tuple(_grants(target, account.grants, lost))
+    grants = tuple(_grants(target, owners, account.grants, lost))
     return Carried(replace(account, memberships=memberships, settings=settings, grants=grants), lost)
 
 
@@ -131,7 +131,7 @@ def _settings(target: Target, settings: Sequence[Setting], lost: list[str]) -> I
             lost.append(f"{target.words} has no parameter {setting.name} (it was {setting.value}).")
 
 
-def _grants(target: Target, grants: Sequence[Grant], lost: list[str]) -> Iterator[Grant]:
+def _grants(target: Target, owners: Owners, grants: Sequence[Grant], lost: list[str]) -> Iterator[Grant]:
     for grant in grants:
         what = f"{grant.privilege} on {grant.kind} {'.'.join(grant.name)}"
         if grant.privilege == "MAINTAIN" and target.version < MAINTAIN:
@@ -141,6 +141,8 @@ def _grants(target: Target, grants: Sequence[Grant], lost: list[str]) -> Iterato
             lost.append(f"{what}: {target.words} has no privileges on parameters.")
         elif grant.kind == "default large object" and target.version < LARGE_OBJECT_DEFAULTS:
             lost.append(f"{what}: {target.words} has no default privileges on large objects.")
+        elif grant.grantor is not None and owners.get((grant.kind, grant.name)) == grant.grantor:
+            yield replace(grant, grantor=None)
         else:
             yield grant
 

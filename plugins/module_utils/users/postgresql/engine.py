@@ -20,7 +20,7 @@ from ..model import Account, Accounts, Grant
 from . import statements
 from .carry import Target, carry, unseen
 from .grants import SHARED
-from .reading import read_accounts
+from .reading import Owners, read_accounts
 from .sessions import Sessions
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -43,6 +43,7 @@ class PostgreSQLUsers(UsersEngine):
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance)
         self._sessions = Sessions(instance)
+        self._owners: Owners = {}
 
     @cached_property
     def _target(self) -> Target:
@@ -50,15 +51,16 @@ class PostgreSQLUsers(UsersEngine):
             return Target.of(connection)
 
     def read(self) -> Accounts:
-        return read_accounts(self._sessions)
+        accounts, self._owners = read_accounts(self._sessions)
+        return accounts
 
     def changes(self, source: Accounts, wanted: Account, current: Account | None, revoke: bool) -> Changes:
-        carried = carry(self._target, source, wanted)
+        carried = carry(self._target, self._owners, source, wanted)
         lost = [*carried.lost, *unseen(carried.account, current)]
         return Changes(statements.statements(self._target, carried, current, revoke), lost)
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
-        return statements.same_identity(carry(self._target, source, wanted), current)
+        return statements.same_identity(carry(self._target, self._owners, source, wanted), current)
 
     def concerns(self, grant: Grant, database: str) -> bool:
         if grant.kind in SHARED and grant.kind != "database":

@@ -22,57 +22,64 @@ _DEFAULT_NAMES = 2
 
 
 def _plain(grant: Grant) -> Grant:
+    """A privilege, whether or not it may be passed on."""
     return replace(grant, grantable=False)
-
-
-def _pairs(wanted: Iterable[Grant], current: Iterable[Grant]) -> tuple[dict[Grant, Grant], dict[Grant, Grant]]:
-    """Privileges, wanted and held, under keys that are the same on both sides where the privilege is.
-
-    Those that only the grantor tells apart count as the same: the object may belong to somebody else on the target.
-    """
-    after = {_plain(grant): grant for grant in wanted}
-    before = {_plain(grant): grant for grant in current}
-    spare = {replace(key, grantor=None): key for key in before if key not in after}
-    for key in after:
-        other = None if key in before else spare.pop(replace(key, grantor=None), None)
-        if other:
-            before[key] = before.pop(other)
-    return after, before
 
 
 def grant_statements(wanted: Account, current: Account | None, revoke: bool) -> Iterator[Statement]:
     """What gives ``wanted`` its privileges, and with ``revoke`` takes away what ``current`` has beyond."""
-    after, before = _pairs(wanted.grants, current.grants if current else ())
+    after = {_plain(grant): grant for grant in wanted.grants}
+    before = {_plain(grant): grant for grant in (current.grants if current else ())}
     if revoke:
-        extra = [held for key, held in before.items() if key not in after]
-        yield from _written(wanted.name, (replace(held, revoked=not held.revoked) for held in extra))
-        shrunk = [held for key, held in before.items() if held.grantable and key in after and not after[key].grantable]
-        yield from _written(wanted.name, (replace(held, revoked=True) for held in shrunk), "GRANT OPTION FOR ")
+        extra = [replace(held, revoked=not held.revoked) for key, held in before.items() if key not in after]
+        shrunk = [
+            replace(held, revoked=True)
+            for key, held in before.items()
+            if held.grantable and key in after and not after[key].grantable
+        ]
+        for option, grants in (("", extra), ("GRANT OPTION FOR ", shrunk)):
+            for of, members in _groups(grants).items():
+                again = _columns_again(wanted, of, members)
+                yield _statement(of, _sql(wanted.name, of, members, option) + again, option)
     lacking = [
         grant for key, grant in after.items() if key not in before or (grant.grantable and not before[key].grantable)
     ]
-    yield from _written(wanted.name, lacking)
+    for of, members in _groups(lacking).items():
+        yield _statement(of, _sql(wanted.name, of, members))
 
 
-def _written(who: str, grants: Iterable[Grant], option: str = "") -> Iterator[Statement]:
-    """A statement for each object, or for each grantor of privileges on it."""
+def _groups(grants: Iterable[Grant]) -> dict[Grant, list[Grant]]:
+    """The privileges that one statement can give or take away."""
     groups: dict[Grant, list[Grant]] = defaultdict(list)
     for grant in grants:
         groups[replace(grant, privilege="", columns=())].append(grant)
-    for of, members in groups.items():
-        yield _statement(who, of, members, option)
+    return groups
 
 
-def _statement(who: str, of: Grant, grants: Iterable[Grant], option: str) -> Statement:
-    what = _privileges(grants)
+def _columns_again(wanted: Account, of: Grant, taken: Iterable[Grant]) -> str:
+    """Statements for wanted privileges on columns: who loses one on a table loses it on every column, too."""
+    whole = {grant.privilege for grant in taken if grant.revoked and not grant.columns}
+    lost = [
+        grant
+        for grant in wanted.grants
+        if (grant.kind, grant.name, grant.grantor) == (of.kind, of.name, of.grantor)
+        and (grant.columns and grant.privilege in whole)
+    ]
+    return "".join(f"; {_sql(wanted.name, group, members)}" for group, members in _groups(lost).items())
+
+
+def _sql(who: str, of: Grant, grants: Iterable[Grant], option: str = "") -> str:
+    """GRANT or REVOKE."""
     if of.kind.startswith(DEFAULT):
         where = f"{of.kind.removeprefix(DEFAULT).upper()}S"
     else:
         where = f"{of.kind.upper()} {_object(of)}"
     if of.revoked:
-        sql = f"REVOKE {option}{what} ON {where} FROM {role(who)}"
-    else:
-        sql = f"GRANT {what} ON {where} TO {role(who)}{' WITH GRANT OPTION' if of.grantable else ''}"
+        return f"REVOKE {option}{_privileges(grants)} ON {where} FROM {role(who)}"
+    return f"GRANT {_privileges(grants)} ON {where} TO {role(who)}{' WITH GRANT OPTION' if of.grantable else ''}"
+
+
+def _statement(of: Grant, sql: str, option: str = "") -> Statement:
     if of.kind.startswith(DEFAULT):
         schema = f" IN SCHEMA {quoted(of.name[2])}" if len(of.name) > _DEFAULT_NAMES else ""
         sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(of.name[1])}{schema} {sql}"

@@ -10,14 +10,14 @@ catalogues' names are read in one database and found by oid from others, whose e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ...engines.postgresql import catalog
 from ...errors import BackupdbError
 from ..model import Account, Accounts, Authentication, Grant, Membership, Setting
-from .acl import privileges, shared_privileges
+from .acl import Held, privileges, shared_privileges
 from .names import BOOTSTRAP_OID, PUBLIC_NAME, always_exists, label
 from .sessions import Sessions, version_of
 
@@ -104,8 +104,7 @@ def _settings(connection: sa.Connection) -> dict[int, list[Setting]]:
 
 def _in_databases(
     sessions: Sessions, databases: Sequence[str], roles: Mapping[int, str], warnings: list[str]
-) -> dict[int, list[Grant]]:
-    grants: dict[int, list[Grant]] = defaultdict(list)
+) -> Iterator[Held]:
     for database in databases:
         try:
             with sessions.transaction(database) as connection:
@@ -115,16 +114,18 @@ def _in_databases(
             continue
         finally:
             sessions.leave(database)
-        for grantee, grant in found:
-            grants[grantee].append(grant)
-    return grants
+        yield from found
 
 
 def _grant_order(grant: Grant) -> tuple[Any, ...]:
     return grant.kind, grant.name, grant.privilege, grant.columns, grant.grantor or "", grant.revoked
 
 
-def read_accounts(sessions: Sessions) -> Accounts:
+Owners = dict[tuple[str, tuple[str, ...]], str | None]
+"""The owners of objects that anybody has privileges on, by kind and name."""
+
+
+def read_accounts(sessions: Sessions) -> tuple[Accounts, Owners]:
     """All roles but the superuser that initdb made; of PUBLIC and the server's own roles those that were given
     something. What can't be read is a warning."""
     warnings: list[str] = []
@@ -146,9 +147,11 @@ def read_accounts(sessions: Sessions) -> Accounts:
         labelled = catalog.names(connection, _LABELLED)
         databases = connection.execute(sa.text(_DATABASES), {"staging": catalog.STAGING_PREFIX}).scalars().all()
         shared = list(shared_privileges(connection, names, version, catalog.STAGING_PREFIX))
-    grants = _in_databases(sessions, databases, names, warnings)
-    for grantee, grant in shared:
-        grants[grantee].append(grant)
+    held = [*shared, *_in_databases(sessions, databases, names, warnings)]
+    owners = {(one.grant.kind, one.grant.name): one.owner for one in held}
+    grants: dict[int, list[Grant]] = defaultdict(list)
+    for one in held:
+        grants[one.grantee].append(one.grant)
     if labelled:
         warnings.append(f"Security labels of roles are not kept: {', '.join(labelled)}.")
     if settings.get(BOOTSTRAP_OID):
@@ -173,8 +176,9 @@ def read_accounts(sessions: Sessions) -> Accounts:
 
     everybody = [account(row.oid, row.rolname, row) for row in rows if row.oid != BOOTSTRAP_OID]
     kept = [
-        one
-        for one in [account(0, PUBLIC_NAME), *everybody]
-        if not always_exists(one) or one.grants or one.memberships or one.settings
+        found
+        for found in [account(0, PUBLIC_NAME), *everybody]
+        if not always_exists(found) or found.grants or found.memberships or found.settings
     ]
-    return Accounts("postgresql", "postgresql", said, sorted(kept, key=lambda one: one.label), warnings)
+    kept.sort(key=lambda found: found.label)
+    return Accounts("postgresql", "postgresql", said, kept, warnings), owners

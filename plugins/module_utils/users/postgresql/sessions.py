@@ -9,6 +9,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ...config import Instance
@@ -37,6 +38,14 @@ _SILENCE = """
     SELECT set_config(name, value, false) FROM jsonb_each_text(CAST(:values AS jsonb)) AS s(name, value)
     WHERE name IN (SELECT name FROM pg_settings) AND {allowed}"""
 _NAMED_PRIVILEGES = 150000
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the server remarks on a statement."""
+
+    sqlstate: str
+    message_primary: str
 
 
 def version_of(connection: sa.Connection) -> int:
@@ -117,6 +126,10 @@ def _settle(connection: sa.Connection) -> None:
         allowed = "false"
     connection.execute(sa.text(_SILENCE.format(allowed=allowed)), {"values": json.dumps(_SILENT)})
     connection.commit()
-    notices: list[Any] = []
-    connection.connection.driver_connection.add_notice_handler(notices.append)  # type: ignore[union-attr]
+    notices: list[Notice] = []
+
+    def keep(diagnostic: Any) -> None:  # which is empty once this returns
+        notices.append(Notice(diagnostic.sqlstate or "", diagnostic.message_primary or ""))
+
+    connection.connection.driver_connection.add_notice_handler(keep)  # type: ignore[union-attr]
     connection.info["notices"] = notices

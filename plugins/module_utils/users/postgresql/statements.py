@@ -89,11 +89,16 @@ def _limits(wanted: Account, current: Account | None) -> Iterator[str]:
 Key = tuple[str, str | None]
 
 
-def _paired(wanted: Account, current: Account | None) -> tuple[dict[Key, Membership], dict[Key, Membership]]:
-    """Memberships by role and grantor, wanted and held; those that only the grantor tells apart count as the same."""
+def _paired(
+    target: Target, wanted: Account, current: Account | None
+) -> tuple[dict[Key, Membership], dict[Key, Membership]]:
+    """Memberships by role and grantor, wanted and held, under keys that are the same on both sides.
+
+    Whoever restores grants for the superuser of initdb, and may be another one; on older servers no grantor counts.
+    """
     after = {(item.role, item.grantor): item for item in wanted.memberships}
     before = {(item.role, item.grantor): item for item in (current.memberships if current else ())}
-    for key in after.keys() - before.keys():
+    for key in [key for key in after if key not in before and (key[1] is None or not target.has_options)]:
         other = next((held for held in sorted(before, key=str) if held[0] == key[0] and held not in after), None)
         if other:
             before[key] = before.pop(other)
@@ -101,7 +106,7 @@ def _paired(wanted: Account, current: Account | None) -> tuple[dict[Key, Members
 
 
 def _memberships(target: Target, wanted: Account, current: Account | None, revoke: bool) -> Iterator[Statement]:
-    after, before = _paired(wanted, current)
+    after, before = _paired(target, wanted, current)
     if revoke:
         for key, held in before.items():
             if key not in after:
