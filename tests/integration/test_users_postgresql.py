@@ -209,6 +209,26 @@ class TestRoles(RoleCases):
             "Its password was left as it is, because pg_authid could not be read there."
         ]
 
+    def test_the_restoring_account_is_left_alone(self, source: PostgresServer, accounts: Accounts) -> None:
+        source.run("postgres", "ALTER ROLE many PASSWORD 'another' CONNECTION LIMIT 9")
+        (plan,) = bring_back(source.instance(username="many", password="another"), accounts, "update", "many").values()
+        assert (plan.result, plan.changes.lost) == (
+            "unchanged", ["It is the account that restores, and is left as it is."],
+        )  # fmt: skip
+
+    def test_a_server_without_its_maintenance_database(self, other: PostgresServer) -> None:
+        """Others may make databases meanwhile, which they can't while somebody is at template1."""
+        other.run("postgres", "CREATE ROLE somebody")
+        other.run("template1", "DROP DATABASE postgres WITH (FORCE)")
+        try:
+            with closing(PostgreSQLUsers(other.instance())) as engine:
+                assert [account.label for account in engine.read().accounts] == ["somebody"]
+                other.run("template1", "SELECT pg_sleep(0)")
+                assert engine.read().warnings == []
+                other.run("template1", "CREATE DATABASE between")
+        finally:
+            other.run("template1", "CREATE DATABASE postgres", "DROP DATABASE between")
+
     def test_no_hash_gets_into_the_log(self, source: PostgresServer, accounts: Accounts) -> None:
         postgres_roles.drop_databases(source)
         postgres_roles.drop_roles(source)

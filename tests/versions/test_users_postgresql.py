@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils.users.base import CREATE, MEMBERSHIP
 from ansible_collections.vya.backupdb.plugins.module_utils.users.model import Accounts
 from kit import postgres, postgres_roles
 from kit.barehost import BareHost
@@ -95,6 +96,22 @@ class TestRoles(RoleCases):
         assert done(bring_back(source.instance(), accounts, "update")) == 0
         with pytest.raises(REFUSED):
             postgres_roles.may(source, "app", "SET ROLE reader")
+
+    def test_by_whom_is_no_superuser(self, source: SuitePostgres, accounts: Accounts) -> None:
+        """Who may create roles makes them, and grants what he has been given with them."""
+        postgres_roles.drop_databases(source)
+        postgres_roles.drop_roles(source)
+        source.run("postgres", f"CREATE ROLE manager CREATEROLE {postgres_roles.LOGIN}")
+        limited = source.instance(username="manager", password=postgres_roles.PASSWORD)
+        plans = bring_back(limited, accounts)
+        codes = {name: plan.error.code for name, plan in plans.items() if plan.error}
+        assert set(codes.values()) == {"permission_denied"}
+        assert {"many", "deputy"} <= set(codes)
+        assert not {*postgres_roles.NAMES, "boss", "z_first"} & set(codes)
+        assert postgres_roles.may(source, "user", "SELECT 1", database="postgres") == [(1,)]
+        assert source.run("postgres", "SELECT pg_has_role('boss', 'reader', 'USAGE')") == [(True,)]
+        again = bring_back(limited, accounts, "update", *postgres_roles.NAMES, "writer", "boss")
+        assert not [plan for plan in again.values() if plan.of_phase(CREATE) or plan.of_phase(MEMBERSHIP)]
 
     def test_to_an_older_server(self, source: SuitePostgres, old: PostgresServer, accounts: Accounts) -> None:
         """What an older server can't hold is said, nothing more is lost, and nobody may more than before."""

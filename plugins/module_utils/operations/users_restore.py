@@ -47,10 +47,13 @@ class AccountRestore:
 
     @property
     def result(self) -> str:
-        """``failed``, ``left`` (it exists and is another one), ``created``, ``updated`` or ``unchanged``."""
+        """``failed``, ``left`` (it exists and is another one, or has no place there), ``created``, ``updated`` or
+        ``unchanged``."""
         if self.error:
             return "failed"
         if self.differs:
+            return "left"
+        if not self.exists and not self.changes.statements:
             return "left"
         if not self.exists and self.of_phase(CREATE):  # PUBLIC is always there
             return "created"

@@ -25,8 +25,9 @@ LARGE_OBJECT_DEFAULTS = 180000
 
 @dataclass(frozen=True)
 class Target:
-    """What has to be known of the server on which accounts are made."""
+    """What has to be known of the server on which accounts are made, and who makes them."""
 
+    me: str
     version: int
     parameters: frozenset[str]
     predefined: frozenset[str]
@@ -35,7 +36,8 @@ class Target:
     def of(cls, connection: sa.Connection) -> Target:
         parameters = connection.execute(sa.text("SELECT lower(name) FROM pg_settings")).scalars()
         roles = connection.execute(sa.text("SELECT rolname::text FROM pg_roles WHERE rolname ~ '^pg_'")).scalars()
-        return cls(version_of(connection), frozenset(parameters), frozenset(roles))
+        me = str(connection.execute(sa.text("SELECT session_user")).scalar_one())
+        return cls(me, version_of(connection), frozenset(parameters), frozenset(roles))
 
     @property
     def words(self) -> str:

@@ -56,8 +56,10 @@ class PostgreSQLUsers(UsersEngine):
 
     def changes(self, source: Accounts, wanted: Account, current: Account | None, revoke: bool) -> Changes:
         carried = carry(self._target, self._owners, source, wanted)
-        lost = [*carried.lost, *unseen(carried.account, current)]
-        return Changes(statements.statements(self._target, carried, current, revoke), lost)
+        needed = statements.statements(self._target, carried, current, revoke)
+        if needed and current and wanted.name == self._target.me:
+            return Changes([], ["It is the account that restores, and is left as it is."])
+        return Changes(needed, [*carried.lost, *unseen(carried.account, current)])
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
         return statements.same_identity(carry(self._target, self._owners, source, wanted), current)

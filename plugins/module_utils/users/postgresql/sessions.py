@@ -20,7 +20,6 @@ from ...errors import NotFoundError, PermissionDeniedError
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
-_SHARED = ("postgres", "template1")
 _MOST_DATABASES = 8
 """So many databases at most have an open connection."""
 _SILENT = {
@@ -65,7 +64,7 @@ class Sessions:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._engines: OrderedDict[str | None, sa.Engine] = OrderedDict()
+        self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
 
     def close(self) -> None:
         while self._engines:
@@ -84,8 +83,7 @@ class Sessions:
                 with connection.begin():
                     yield connection
         finally:
-            if database == "template1":
-                self.leave(database)
+            self.leave("template1")
 
     def leave(self, database: str) -> None:
         """Closes what is open to a database."""
@@ -93,25 +91,21 @@ class Sessions:
             self._engines.pop(database).dispose()
 
     def _connected(self, database: str | None) -> sa.Connection:
-        if database in self._engines:
-            self._engines.move_to_end(database)
-            return self._engines[database].connect()
-        names = _SHARED if database is None else (database,)
-        for name in names:
-            engine = create_engine(self._instance, name)
-            try:
-                with translated_errors(self._instance):
-                    connection = engine.connect()
-            except (NotFoundError, PermissionDeniedError):
-                engine.dispose()
-                if name == names[-1]:
-                    raise
-            else:
-                break
-        self._engines[database] = engine
+        if database is not None:
+            return self._connect(database)
+        try:
+            return self._connect("postgres")
+        except (NotFoundError, PermissionDeniedError):
+            return self._connect("template1")
+
+    def _connect(self, database: str) -> sa.Connection:
+        if database not in self._engines:
+            self._engines[database] = create_engine(self._instance, database)
+        self._engines.move_to_end(database)
         if len(self._engines) > _MOST_DATABASES:
             self._engines.popitem(last=False)[1].dispose()
-        return connection
+        with translated_errors(self._instance):
+            return self._engines[database].connect()
 
 
 def _settle(connection: sa.Connection) -> None:
