@@ -18,6 +18,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_back
     back_up_users,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_restore import (
+    UsersRestore,
     UsersRestoreWanted,
     restore_users,
 )
@@ -243,11 +244,18 @@ class TestRoles(RoleCases):
         log = source.folder / "log"
         assert secrets[0] in log.read_text()
         start = log.stat().st_size
-        first = bring_back(source.instance(), accounts)
-        bring_back(source.instance(), accounts, "update")
+        with closing(PostgreSQLUsers(source.instance())) as engine:
+            restore = UsersRestore(engine, accounts, "skip")
+            plans = restore.plan(accounts.accounts)
+            restore.run(plans)
+            active = source.run(
+                "postgres", "SELECT query FROM pg_stat_activity WHERE application_name = 'vya-backupdb'"
+            )
+        assert not [query for (query,) in active if "ROLE" in query]
+        assert active
         text = log.read_bytes()[start:].decode()
         assert not [secret for secret in secrets if secret in text]
-        assert first["app"].result == "created"
+        assert {plan.result for plan in plans if plan.account.name == "app"} == {"created"}
         source.run("postgres", *(f"ALTER SYSTEM RESET {name}" for name in settings), "SELECT pg_reload_conf()")
 
     def test_what_is_not_kept_is_said(self, source: PostgresServer) -> None:
@@ -257,8 +265,10 @@ class TestRoles(RoleCases):
             "SET allow_system_table_mods = on; INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'x', 'y' "
             "FROM pg_authid WHERE rolname = 'labelled'",
             "ALTER ROLE postgres SET work_mem = '5MB'",
+            "CREATE DATABASE shop ALLOW_CONNECTIONS false",
         )
         assert read(source.instance()).warnings == [
+            "Privileges in databases that allow no connections are not kept: shop.",
             "Security labels of roles are not kept: labelled.",
             "Settings of postgres, the superuser that initdb made, are not kept.",
         ]
