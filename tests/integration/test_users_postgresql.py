@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import TargetExistsError
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.maker import SetMaker
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_backup import (
@@ -209,6 +211,25 @@ class TestRoles(RoleCases):
         assert again["user"].changes.lost == [
             "Its password was left as it is, because pg_authid could not be read there."
         ]
+
+    def test_more_objects_take_no_more_queries(self, source: PostgresServer) -> None:
+        queries: list[str] = []
+
+        def count(*event: Any) -> None:
+            queries.append(event[2])
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", count)
+        try:
+            source.create("shop")
+            read(source.instance())
+            few = len(queries)
+            made = [f"CREATE ROLE r{number}; CREATE TABLE t{number} (id int)" for number in range(50)]
+            source.run("shop", *made, *(f"GRANT SELECT ON t{number} TO r{number}" for number in range(50)))
+            found = read(source.instance())
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", count)
+        assert [len(account.grants) for account in found.accounts] == [1] * 50
+        assert len(queries) == 2 * few
 
     def test_the_restoring_account_is_left_alone(self, source: PostgresServer, accounts: Accounts) -> None:
         source.run("postgres", "ALTER ROLE many PASSWORD 'another' CONNECTION LIMIT 9")
