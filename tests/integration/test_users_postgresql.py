@@ -59,6 +59,8 @@ CHANGES = (
     "GRANT EXECUTE ON FUNCTION crm.f(int, text) TO PUBLIC",
     "REVOKE SELECT ON crm.v FROM PUBLIC",
     "GRANT DELETE ON crm.customers TO owner",
+    "GRANT USAGE ON TYPE crm.state TO app WITH GRANT OPTION",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE owner IN SCHEMA crm GRANT SELECT ON TABLES TO reader WITH GRANT OPTION",
     "GRANT CONNECT ON DATABASE shop TO PUBLIC",
     "REVOKE GRANT OPTION FOR SET ON PARAMETER log_statement FROM app",
     "ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC",
@@ -156,6 +158,11 @@ class TestRoles(RoleCases):
             'GRANT "writer" TO "deputy" WITH ADMIN OPTION GRANTED BY "boss" '
             "(role writer or its grantor boss is missing)"
         ]
+        source.run("shop", "DROP OWNED BY m_mid", "DROP ROLE m_mid")
+        assert troubles(bring_back(source.instance(), accounts, "skip", "a_last")) == [
+            'SET ROLE "m_mid"; GRANT SELECT ON TABLE "crm"."customers" TO "a_last"; RESET ROLE '
+            "(table shop.crm.customers or its grantor m_mid is missing)"
+        ]
         assert troubles(bring_back(source.instance(), accounts)) == []
         assert done(bring_back(source.instance(), accounts, "update")) == 0
 
@@ -195,6 +202,10 @@ class TestRoles(RoleCases):
             "Its password is not in the backup, because pg_authid could not be read. Set one."
         ]
         assert plans["reader"].changes.lost == []
+        other.run("postgres", "ALTER ROLE reader PASSWORD 'x'", "ALTER ROLE app PASSWORD 'x'")
+        assert bring_back(other.instance(), seen, "update", "app", "reader")["reader"].of_phase("create") == []
+        assert other.value("postgres", "SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == 4
+        other.run("postgres", "ALTER ROLE app PASSWORD NULL")
         assert (
             other.value("postgres", "SELECT count(*) FROM pg_authid WHERE rolname = 'app' AND rolpassword IS NULL") == 1
         )
