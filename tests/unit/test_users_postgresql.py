@@ -129,3 +129,57 @@ def test_hashes_are_masked_and_names_quoted() -> None:
     ]
     assert made[0].shown == 'CREATE ROLE "a""; DROP ROLE x; --" LOGIN PASSWORD \'********\''
     assert secret not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "revoke", "made"),
+    [
+        (Membership("r", inherit=False, set=True), None, False, 'GRANT "r" TO "app" WITH INHERIT FALSE, SET TRUE'),
+        (Membership("r", admin=True), None, False, 'GRANT "r" TO "app" WITH ADMIN TRUE, INHERIT TRUE, SET TRUE'),
+        (
+            Membership("r", inherit=True, set=False),
+            Membership("r", inherit=False, set=True),
+            False,
+            'GRANT "r" TO "app" WITH INHERIT TRUE',
+        ),
+        (
+            Membership("r", inherit=True, set=False),
+            Membership("r", inherit=False, set=True),
+            True,
+            'GRANT "r" TO "app" WITH INHERIT TRUE, SET FALSE',
+        ),
+        (
+            Membership("r", inherit=True, set=True),
+            Membership("r", admin=True, inherit=True, set=True),
+            True,
+            'REVOKE ADMIN OPTION FOR "r" FROM "app"',
+        ),
+        (
+            Membership("r", inherit=True, set=True),
+            Membership("r", inherit=True, set=True, grantor="manager"),
+            True,
+            None,
+        ),
+        (
+            Membership("r", inherit=True, set=True, grantor="boss"),
+            Membership("r", inherit=True, set=True),
+            False,
+            'GRANT "r" TO "app" WITH INHERIT TRUE, SET TRUE GRANTED BY "boss"',
+        ),
+    ],
+)
+def test_options_of_memberships(wanted: Membership, held: Membership | None, revoke: bool, made: str | None) -> None:
+    boss = account("boss", memberships=(Membership("r", admin=True),))
+    source = account(memberships=(wanted,))
+    carried = carry(target(17), {}, accounts(source, boss, version="17.1"), source)
+    current = account(memberships=() if held is None else (held,))
+    needed = statements(target(17), carried, current, revoke=revoke)
+    assert [statement.sql for statement in needed] == ([] if made is None else [made])
+
+
+def test_members_inherit_as_their_attribute_said() -> None:
+    """On PostgreSQL 15 and older memberships have no options."""
+    source = account(attributes={"INHERIT": False}, memberships=(Membership("r"),))
+    carried = carry(target(17), {}, accounts(source, version="15.1"), source)
+    needed = statements(target(17), carried, replace(source, memberships=()), revoke=False)
+    assert [statement.sql for statement in needed] == ['GRANT "r" TO "app" WITH INHERIT FALSE, SET TRUE']
