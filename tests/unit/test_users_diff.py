@@ -52,6 +52,11 @@ def accounts(*members: Account, engine: str = "mysql") -> Accounts:
         ([Grant("database", ("locked",), "INSERT", revoked=True)], "mysql", ["not INSERT on locked.*"]),
         ([Grant("database", ("shop",), "CONNECT")], "postgresql", ["CONNECT on database shop"]),
         (
+            [Grant("function", ("shop", "crm", "f", "integer, text"), "EXECUTE")],
+            "postgresql",
+            ["EXECUTE on function shop.crm.f(integer, text)"],
+        ),
+        (
             [Grant("table", ("shop", "public", 'a "b"'), "SELECT", grantor="boss")],
             "postgresql",
             ['SELECT on shop.public."a ""b""", granted by boss'],

@@ -32,6 +32,8 @@ def _object(grant: Grant, engine: str) -> str:
     if grant.kind == "database" and engine == "mysql":
         pattern = re.sub(r"\\([_%\\])", r"\1", grant.name[0])  # the usual case: letters that stand for themselves
         return f"{_name([pattern], engine)}.*"
+    if engine == "postgresql" and grant.kind in ("function", "procedure"):  # whose last part are the arguments
+        return f"{grant.kind} {_name(grant.name[:-1], engine)}({grant.name[-1]})"
     if grant.kind == "table":
         return _name(grant.name, engine)
     return f"{grant.kind} {_name(grant.name, engine)}".rstrip()
