@@ -96,7 +96,9 @@ def _source(result: Mapping[str, Any]) -> str:
 
 def users_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     table = lines(HEADER, [row for result in results for row in _rows(result)])
-    return table + [_source(result) for result in results if result.get("source")]
+    table += [_source(result) for result in results if result.get("source")]
+    safety = [result["safety_backup"] for result in results if result.get("safety_backup")]
+    return table + [f"The accounts as they were before are in backup {name}" for name in safety]
 
 
 class FilterModule:
