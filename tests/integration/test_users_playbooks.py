@@ -15,7 +15,7 @@ import pytest
 from kit import mariadb, postgres
 from kit.plays import Controller, Play
 
-PASSWORD = "the app's \"secret\" word"
+PASSWORD = 'the app\'s "secret" word'
 
 
 @dataclass

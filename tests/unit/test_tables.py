@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
 from ansible_collections.vya.backupdb.plugins.filter.status_table import FilterModule as StatusTable
+from ansible_collections.vya.backupdb.plugins.filter.users_table import FilterModule as UsersTable
 
 SHOP = {"instance": "pg1", "database": "shop"}
 
@@ -48,6 +49,71 @@ def test_check_mode_shows_what_is_due() -> None:
     plan = [{**SHOP, "reason": "no backup yet", "size_bytes": 2_000_000}]
     lines = BackupTable().filters()["backup_table"]([{**result, "planned": plan}])
     assert words(lines)[1:] == ["pg1 shop due 2.0 MB no backup yet", "The repository has 5.0 GB free."]
+
+
+def test_users_stand_for_a_database() -> None:
+    result = {
+        "backups": [
+            {"instance": "pg1", "kind": "users", "database": "", "stored_bytes": 900, "duration_seconds": 0.1}
+            | {"reason": "no backup yet", "id": "users_1", "path": "/b/db1/pg1/@users/2026-11-23/users_1"}
+            | {"warnings": []}
+        ],
+        "failures": [{"instance": "my1", "code": "connection_failed", "error": "Down."}],
+        "planned": [{"instance": "pg1", "reason": "no backup yet", "accounts": 3}],
+        "not_due": [{"instance": "my2", "reason": "nothing has changed since users_0"}],
+    }
+    assert words(BackupTable().filters()["backup_table"]([result]))[1:] == [
+        "pg1 (users) backed up 900 B 0.1 s users_1 (no backup yet)",
+        "my2 (users) not due nothing has changed since users_0",
+        "my1 (users) FAILED connection_failed: Down.",
+        "Stored in /b/db1",
+    ]
+
+
+def users_table(*results: dict[str, object]) -> list[str]:
+    return words(UsersTable().filters()["users_table"](list(results)))
+
+
+def test_restored_accounts() -> None:
+    def entry(account: str, result: str, **values: object) -> dict[str, object]:
+        return {"account": account, "result": result, "pending": [], "lost": [], "error": None, "code": None, **values}
+
+    users = [
+        entry("a", "created", pending=["GRANT SELECT ON s.t TO a (table s.t is missing)"], lost=["Its comment: x"]),
+        entry("b", "left"),
+        entry("c", "failed", code="query_failed", error="Refused."),
+    ]
+    assert users_table({"users": users, "source": "backup users_1", "safety_backup": "users_2"}) == [
+        "ACCOUNT RESULT NOTE",
+        "a created",
+        "a waits GRANT SELECT ON s.t TO a (table s.t is missing)",
+        "a lost Its comment: x",
+        "b left exists and is not as backed up",
+        "c FAILED query_failed: Refused.",
+        "From backup users_1",
+        "The accounts as they were before are in backup users_2",
+    ]
+    assert users_table({"msg": "No.", "code": "not_found"})[1:] == ["FAILED not_found: No."]
+
+
+def test_accounts_and_their_differences() -> None:
+    users = [{"account": "a", "is_role": False, "holds": ["logs in by p", "ALL on s.*"]}]
+    users += [{"account": "r", "is_role": True, "holds": []}]
+    shown = {"users": users, "source": "backup users_1", "difference": None}
+    assert users_table(shown)[1:] == ["a account logs in by p", "ALL on s.*", "r role", "From backup users_1"]
+
+    difference = {"missing": ["b"], "extra": ["c"], "changed": {"a": {"missing": ["ALL on s.*"], "extra": []}}}
+    sides = {**shown, "compared_with": "instance i"}
+    assert users_table({**sides, "difference": difference})[1:] == [
+        "b missing the whole account",
+        "c extra the whole account",
+        "a missing ALL on s.*",
+        "missing: only in backup users_1, and not in instance i; extra: the other way round",
+    ]
+    same = {"missing": [], "extra": [], "changed": {}}
+    assert users_table({**sides, "difference": same})[1:] == [
+        "No account differs between backup users_1 and instance i"
+    ]
 
 
 def test_restores() -> None:
