@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 
 PREFIX = "vyau"
-PASSWORD = 'pa\'ss "w\\ord %s ü'
+PASSWORD = "pa'ss \"w\\ord %s ü"
 KEPT = ("root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", "mysql.sys")
 DATABASES = {
     f"{PREFIX}_shop": (
@@ -27,7 +27,7 @@ DATABASES = {
 NAMES = (
     ("plain", "%"),
     ("plain", "127.0.0.1"),
-    ("it's a \"name\" \\ `x`", "%"),
+    ('it\'s a "name" \\ `x`', "%"),
     ("at@sign", "%"),
     ("per%cent s", "127.0.0.%"),
     ("ünï 日本", "%"),
@@ -190,8 +190,10 @@ def shown(server: Any) -> dict[str, list[str]]:
         written = f"{text(name)}@{text(host)}" if host else text(name)
         lines = [row[0] for row in server.run(f"SHOW GRANTS FOR {written}")]
         if host:
-            lines += [row[0] for row in server.run("SET print_identified_with_as_hex = 1", f"SHOW CREATE USER {written}")]\
-                if "MariaDB" not in server.run("SELECT VERSION()")[0][0] else\
-                [row[0] for row in server.run(f"SHOW CREATE USER {written}")]
+            lines += (
+                [row[0] for row in server.run("SET print_identified_with_as_hex = 1", f"SHOW CREATE USER {written}")]
+                if "MariaDB" not in server.run("SELECT VERSION()")[0][0]
+                else [row[0] for row in server.run(f"SHOW CREATE USER {written}")]
+            )
         found[written] = sorted(str(line) for line in lines)
     return found

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from ...errors import (
 from ..connect import create_engine, driver_sentence, run_quoted, translated_errors
 from . import catalog
 from .catalog import STAGING_PREFIX
-from .sql import literal, quoted
+from .sql import literal, quoted, setting_values
 from .tools import major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -31,12 +30,6 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 
 SWAP_ATTEMPTS = 5
 LEFTOVERS = 20
-
-# Settings whose value is a list of quoted names: GUC_LIST_QUOTE in guc_tables.c, and in pg_dump's dumputils.c.
-_LISTS = (
-    "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
-    "temp_tablespaces", "unix_socket_directories",
-)  # fmt: skip
 
 
 class Maintenance:
@@ -239,12 +232,7 @@ class Staging:
         subject = f"DATABASE {quoted(self.name)}"
         if role is not None:
             subject = f"ROLE {quoted(role)} IN {subject}"
-        values = [value]
-        if parameter in _LISTS:
-            # The stored form is the quoted one: "$user", public
-            values = [
-                (inner or bare).replace('""', '"') for inner, bare in re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', value)
-            ] or [""]
+        values = setting_values(parameter, value)
         try:
             run_quoted(
                 connection,
