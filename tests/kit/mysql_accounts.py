@@ -11,6 +11,7 @@ from typing import Any
 import pymysql
 
 PREFIX = "vyau"
+SECOND = "another"
 PASSWORD = 'pa\'ss "w\\ord %s ü'
 KEPT = ("root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", "mysql.sys")
 DATABASES = {
@@ -119,10 +120,14 @@ OF_MYSQL = (
     'ATTRIBUTE \'{"team": "db\\\\"a", "n": 3}\'',
     f"GRANT BINLOG_ADMIN, CONNECTION_ADMIN ON *.* TO {account('history')} WITH GRANT OPTION",
     f"GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO {account('history')}",
-    f"GRANT {account('reader')} TO {account('cycle')}",
-    f"GRANT {account('cycle')} TO {account('reader')}",
+    f"GRANT SYSTEM_VARIABLES_ADMIN, SELECT ON *.* TO {account('optional')}",
+    f"GRANT SELECT ON *.* TO {account('optional')} WITH GRANT OPTION",
+    f"ALTER USER {account('boss')} COMMENT 'the boss'",
+    f"CREATE USER {account('second')} IDENTIFIED BY {text(SECOND)}",
+    f"ALTER USER {account('second')} IDENTIFIED BY {text(PASSWORD)} RETAIN CURRENT PASSWORD",
+    f"CREATE USER {account('factors')} IDENTIFIED BY {text(PASSWORD)} AND IDENTIFIED WITH auth_socket",
 )
-CYCLE = f"CREATE USER {account('cycle')} IDENTIFIED BY {text(PASSWORD)}"
+PREPARE_MYSQL = ("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'", "SET GLOBAL authentication_policy = '*,,'")
 PARTIAL = (
     "SET GLOBAL partial_revokes = ON",
     f"CREATE USER {account('partial')} IDENTIFIED BY {text(PASSWORD)}",
@@ -147,7 +152,7 @@ def make_accounts(server: Any, flavour: str) -> None:
     """Every kind of account that FIDELITY names, and the databases that they have rights in."""
     make_databases(server)
     server.run(*_named(), *_rights(), *_limits(), *_roles(flavour))
-    server.run(*(OF_MARIADB if flavour == "mariadb" else (CYCLE, *OF_MYSQL)))
+    server.run(*(OF_MARIADB if flavour == "mariadb" else OF_MYSQL))
 
 
 def drop_accounts(server: Any) -> None:

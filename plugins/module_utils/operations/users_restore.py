@@ -47,13 +47,13 @@ class AccountRestore:
 
     @property
     def result(self) -> str:
-        """``failed``, ``left`` (it exists and is another one), ``created``, ``updated`` or ``unchanged``."""
+        """``failed``, ``left`` (it exists and is another one, or can't be there), ``created``, ``updated`` or ``unchanged``."""
         if self.error:
             return "failed"
         if self.differs:
             return "left"
         if not self.exists:
-            return "created"
+            return "created" if self.changes.statements else "left"
         return "updated" if self.done else "unchanged"
 
     def to_json(self) -> dict[str, Any]:
