@@ -25,10 +25,8 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     import sqlalchemy as sa
 
 # "Server Error Message Reference" of the MySQL manual, "MariaDB Error Codes" of MariaDB's.
-_MISSING = {
-    1049, 1054, 1133, 1146, 1305, 1959, 3523,
-}  # fmt: skip
-"""Unknown database, column, account, table, routine, MariaDB's and MySQL's unknown role."""
+_MISSING = {1049, 1054, 1146, 1305, 1959, 3523}
+"""Unknown database, column, table, routine, MariaDB's and MySQL's unknown role."""
 _DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698}
 
 
@@ -71,7 +69,10 @@ class MySQLUsers(UsersEngine):
         needed = statements.statements(self._target, carried, current, revoke)
         if needed and current and carried.account.label == self._target.me:
             return Changes([], ["It is the account that restores, and is left as it is."])
-        return Changes(needed, carried.lost)
+        lost = carried.lost
+        if current is None and {"PASSWORD HISTORY", "PASSWORD REUSE INTERVAL"} & {*carried.account.attributes}:
+            lost = [*lost, "Its earlier passwords: the server takes no hashes of them, and they may be used again."]
+        return Changes(needed, lost)
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
         carried = carry(self._target, source, wanted)

@@ -221,20 +221,27 @@ def _giving(target: Target, who: str, level: Level, wanted: list[Grant], held: l
     sql = f"REVOKE {what} ON {where} FROM {who}" if revoked else f"GRANT {what} ON {where} TO {who}"
     if option or for_itself:
         sql += " WITH GRANT OPTION"
-    yield Statement(PRIVILEGE, sql, needs=_needs(kind, name))
+    yield _privilege(kind, name, sql)
 
 
 def _taking(target: Target, who: str, level: Level, held: list[Grant], wanted: list[Grant]) -> Iterator[Statement]:
     kind, name, revoked, for_itself = level
     extra = _beyond(held, wanted)
-    where, needs = _on(target, kind, name), _needs(kind, name)
+    where = _on(target, kind, name)
     if extra and revoked:
-        yield Statement(PRIVILEGE, f"GRANT {_privileges(extra)} ON {where} TO {who}", needs=needs)
+        yield _privilege(kind, name, f"GRANT {_privileges(extra)} ON {where} TO {who}")
     elif extra:
-        yield Statement(PRIVILEGE, f"REVOKE {_privileges(extra)} ON {where} FROM {who}", needs=needs)
+        yield _privilege(kind, name, f"REVOKE {_privileges(extra)} ON {where} FROM {who}")
     had, has = (any(grant.grantable for grant in grants) for grants in (held, wanted))
     if had and not has and for_itself is None:
-        yield Statement(PRIVILEGE, f"REVOKE GRANT OPTION ON {where} FROM {who}", needs=needs)
+        yield _privilege(kind, name, f"REVOKE GRANT OPTION ON {where} FROM {who}")
+
+
+def _privilege(kind: str, name: tuple[str, ...], sql: str) -> Statement:
+    if kind.startswith("package"):  # MariaDB before 11.4 knows these in one sql_mode only
+        sql = f"SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE {literal(sql)}"
+    needs = None if kind in ("server", "database", "account") else f"{kind} {'.'.join(name)}"
+    return Statement(PRIVILEGE, sql, needs=needs)
 
 
 def _privileges(grants: list[Grant]) -> str:
@@ -256,7 +263,3 @@ def _on(target: Target, kind: str, name: tuple[str, ...]) -> str:
     if kind == "account":
         return f"{literal(name[0])}@{literal(name[1])}"
     return f"{'' if kind == 'table' else kind.upper() + ' '}{quoted(*name)}"
-
-
-def _needs(kind: str, name: tuple[str, ...]) -> str | None:
-    return None if kind in ("server", "database", "account") else f"{kind} {'.'.join(name)}"
