@@ -25,11 +25,9 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     import sqlalchemy as sa
 
 # "Server Error Message Reference" of the MySQL manual, "MariaDB Error Codes" of MariaDB's.
-_MISSING = {
-    1049, 1054, 1133, 1146, 1305, 1959, 3523,
-}  # fmt: skip
-"""Unknown database, column, account, table, routine, MariaDB's and MySQL's unknown role."""
-_DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3619, 4010}
+_MISSING = {1049, 1054, 1146, 1305, 1959, 3523}
+"""Unknown database, column, table, routine, MariaDB's and MySQL's unknown role."""
+_DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698}
 
 
 class MySQLUsers(UsersEngine):
@@ -56,15 +54,29 @@ class MySQLUsers(UsersEngine):
             return Target.of(connection)
 
     def read(self) -> Accounts:
-        with self._connected() as connection:
-            return read_accounts(connection)
+        try:
+            with self._connected() as connection:
+                return read_accounts(connection)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"{error.message} To read the accounts of the server it needs the privilege SELECT on mysql.*."
+            ) from None
 
     def changes(self, source: Accounts, wanted: Account, current: Account | None, revoke: bool) -> Changes:
         carried = carry(self._target, source, wanted)
-        return Changes(statements.statements(self._target, carried, current, revoke), carried.lost)
+        if not carried.has_place:
+            return Changes([], carried.lost)
+        needed = statements.statements(self._target, carried, current, revoke)
+        if needed and current and carried.account.label == self._target.me:
+            return Changes([], ["It is the account that restores, and is left as it is."])
+        lost = carried.lost
+        if current is None and {"PASSWORD HISTORY", "PASSWORD REUSE INTERVAL"} & {*carried.account.attributes}:
+            lost = [*lost, "Its earlier passwords: the server takes no hashes of them, and they may be used again."]
+        return Changes(needed, lost)
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
-        return statements.same_identity(carry(self._target, source, wanted), current)
+        carried = carry(self._target, source, wanted)
+        return not carried.has_place or statements.same_identity(carried, current)
 
     def label_here(self, source: Accounts, account: Account) -> str:
         return label_on(self._target, source, account)
