@@ -127,6 +127,10 @@ def test_restores() -> None:
         "pg1 shop warning w",
         "pg1 shop to do 3 10 shop_1 of db1/pg1/shop",
     ]
+    failed = {"msg": "The target lacks the role boss.", "code": "target_unfit"}
+    assert words(RestoreTable().filters()["restore_table"]([failed]))[1:] == [
+        "FAILED target_unfit: The target lacks the role boss."
+    ]
 
 
 def test_status() -> None:
