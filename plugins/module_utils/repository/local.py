@@ -48,10 +48,11 @@ def translated_os_errors(root: Path) -> Iterator[None]:
 def make_private(folder: Path) -> None:
     """Makes a folder and its missing parents, for the owner only; mkdir would leave the parents to the umask."""
     if not folder.is_dir():
-        if folder.exists():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         make_private(folder.parent)
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        try:
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def sync_folder(folder: Path) -> None:
