@@ -23,10 +23,16 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / ".build" / "collections"), str(TESTS)]
 
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.retention import retire  # noqa: E402
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import layout  # noqa: E402
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, find  # noqa: E402
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import (  # noqa: E402
+    Selection,
+    find,
+    newest_first,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import LocalRepository  # noqa: E402
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import PartRecord  # noqa: E402
+from ansible_collections.vya.backupdb.plugins.module_utils.retention.policy import require_policy  # noqa: E402
 from kit.sets import MOMENT, manifest  # noqa: E402
 
 DATABASES = 50
@@ -49,9 +55,10 @@ def fill(root: Path, count: int) -> None:
 
 
 def timed(what: str, work: Callable[[], Any]) -> Any:
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     result = work()
-    print(f"  {what:40} {time.perf_counter() - started:8.3f} s")
+    taken, cpu = time.perf_counter() - started, time.process_time() - cpu
+    print(f"  {what:45} {taken:8.3f} s, of which {cpu:8.3f} s processor", flush=True)
     return result
 
 
@@ -60,10 +67,19 @@ def measure(root: Path, count: int) -> None:
     timed("make them", lambda: fill(root, count))
     repository = LocalRepository(str(root))
     one = Selection("db1", "main", "db07", "database")
+    policy = require_policy({"keep_within": "48h", "keep_daily": 14, "keep_weekly": 8, "keep_monthly": 12})
+
+    def all_due() -> None:
+        for number in range(DATABASES):
+            next(newest_first(repository, "db1", "main", "database", f"db{number:02d}"))
+
     for turn in ("first", "second"):
         timed(f"list one database, {turn} time", lambda: find(repository, one))
-    for turn in ("first", "second"):
-        timed(f"list all, {turn} time", lambda: find(repository, Selection()))
+        timed(f"decide retention of it, {turn} time", lambda: retire(repository, one, policy, check=True))
+    timed("the newest set of each database", all_due)
+    timed("list all", lambda: find(repository, Selection()))
+    timed("decide retention of all", lambda: retire(repository, Selection(), policy, check=True))
+    timed("retire all", lambda: retire(repository, Selection(), policy))
 
 
 def main() -> None:

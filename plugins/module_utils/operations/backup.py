@@ -16,7 +16,7 @@ from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..repository.catalog import Selection, find
+from ..repository.catalog import Selection, find, newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
@@ -116,7 +116,8 @@ class BackupRun:
             self._repository.prepare()
         outcome.free_bytes = self._repository.free_bytes()
         for name in chosen.names:
-            is_due, reason = due(newest_regular(self._sets(name)), wanted.max_age, _utc_now())
+            newest = newest_regular(newest_first(self._repository, wanted.host, instance.id, "database", name))
+            is_due, reason = due(newest, wanted.max_age, _utc_now())
             entry = {"instance": instance.id, "database": name, "reason": reason}
             if not is_due:
                 outcome.not_due.append(entry)
