@@ -104,11 +104,14 @@ options:
       - Others than V(UTC) need the time zone database on the host, which is the package C(tzdata).
     type: str
   unless_configured:
-    description: Use the rules that are given here only where the configuration file has no section C(retention).
+    description:
+      - Use the rules that are given here (O(keep_last), O(keep_within), O(keep_hourly), O(keep_daily), O(keep_weekly),
+        O(keep_monthly), O(keep_yearly), O(max_age)) only where the configuration file has none.
     type: bool
     default: false
 notes:
-  - Every rule can be given by the environment, too, as C(VYA_BACKUPDB_KEEP_DAILY) and so on.
+  - Each option that has to do with what is kept can be given by the environment, too, as C(VYA_BACKUPDB_KEEP_DAILY) and
+    so on; O(max_age) as C(VYA_BACKUPDB_RETENTION_MAX_AGE).
 seealso:
   - module: vya.backupdb.backup_info
 """
@@ -291,7 +294,7 @@ from ..module_utils.module import BackupdbModule, from_environment
 from ..module_utils.operations.retention import Outcome, retire
 from ..module_utils.operations.words import size_words
 from ..module_utils.repository.catalog import Selection
-from ..module_utils.retention.policy import COUNTS, OPTIONS, SPANS, SWITCHES, Policy, require_policy
+from ..module_utils.retention.policy import COUNTS, OPTIONS, RULES, SPANS, SWITCHES, Policy, require_policy
 
 TYPES = {
     **dict.fromkeys((*COUNTS, "min_keep"), "int"),
@@ -299,11 +302,14 @@ TYPES = {
     **dict.fromkeys(SWITCHES, "bool"),
 }
 
+ENVIRONMENT = {"max_age": "RETENTION_MAX_AGE"}  # the backups' own max_age is another thing
+
 
 def policy_of(module: BackupdbModule) -> Policy:
-    given = {name: module.params[name] for name in OPTIONS if module.params[name] is not None}
     configured = module.config().retention
-    return require_policy(configured if configured and module.params["unless_configured"] else {**configured, **given})
+    left_out = RULES if module.params["unless_configured"] and configured.keys() & set(RULES) else ()
+    given = {name: module.params[name] for name in OPTIONS if name not in left_out}
+    return require_policy({**configured, **{name: value for name, value in given.items() if value is not None}})
 
 
 def diff_of(outcome: Outcome) -> dict:
@@ -347,7 +353,7 @@ def main() -> None:
             "instance": {"type": "str"},
             "database": {"type": "str"},
             "kind": {"type": "str", "choices": ["database", "users"]},
-            **{name: from_environment(name.upper(), type=TYPES[name]) for name in OPTIONS},
+            **{name: from_environment(ENVIRONMENT.get(name, name.upper()), type=TYPES[name]) for name in OPTIONS},
             "unless_configured": {"type": "bool", "default": False},
         }
     )

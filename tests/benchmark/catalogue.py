@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/benchmark/catalogue.py [SETS...] [--folder FOLDER]
 
-Makes a repository of 50 databases for each number of sets (100, 10000 and 100000 where none is named), each set with a
-manifest as of a sealed backup of ten parts, and prints the time of each step. The parts themselves are left out: nothing
-that is measured reads them.
+Makes a repository of 50 databases for each number of sets (100, 10000 and 100000 where none is named), each set with
+a manifest as of a sealed backup of ten parts, and prints the time of each step. The parts are left out: nothing of what
+is measured reads them.
 """
 
 from __future__ import annotations

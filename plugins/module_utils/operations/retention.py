@@ -106,9 +106,9 @@ def hold_words(hold: Hold) -> str:
     return f"on hold {until}: {hold.reason}"
 
 
-def _candidate(repository: LocalRepository, backup: BackupSet, now: datetime) -> Candidate:
+def _candidate(repository: LocalRepository, backup: BackupSet, now: datetime, links: dict[Path, bool]) -> Candidate:
     manifest = backup.manifest
-    facts: dict[str, Any] = {"spared": why_untouchable(repository, backup)}
+    facts: dict[str, Any] = {"spared": why_untouchable(repository, backup, links)}
     try:
         record = read_record(backup)
     except RecordInvalidError:
@@ -144,9 +144,10 @@ class _Plan:
 
 def _plan(repository: LocalRepository, subject: _Subject, policy: Policy, now: datetime) -> _Plan:
     names = subject.names
+    links: dict[Path, bool] = {}
     candidates, entries, sets = [], {}, {}
     for backup in subject.sets:
-        candidates.append(_candidate(repository, backup, now))
+        candidates.append(_candidate(repository, backup, now, links))
         entries[candidates[-1].id] = {
             **names,
             "id": backup.manifest.id,

@@ -21,21 +21,16 @@ from .local import BackupSet, LocalRepository, sync_folder, translated_os_errors
 from .records import record_path, records_folder
 
 
-def place_of(repository: LocalRepository, backup: BackupSet) -> Path:
-    """The folder that a set belongs into."""
-    manifest = backup.manifest
-    subject = repository.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database)
-    return subject / manifest.moment.strftime(layout.DATE_FORMAT) / manifest.id
-
-
-def why_untouchable(repository: LocalRepository, backup: BackupSet) -> str | None:
+def why_untouchable(repository: LocalRepository, backup: BackupSet, known: dict[Path, bool]) -> str | None:
     """Why a set can't be removed for where it is, in words: nothing is removed through a link, or on a manifest's word
-    that it is another set than its folder says."""
-    if backup.path != place_of(repository, backup):
+    that it is another set than its folder says. ``known`` remembers which folders of days are behind links."""
+    manifest, date = backup.manifest, backup.path.parent
+    place = repository.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database)
+    if (date.parent, date.name, backup.path.name) != (place, f"{manifest.moment:{layout.DATE_FORMAT}}", manifest.id):
         return "its folder is not the one that its manifest belongs into"
-    if backup.path.resolve() != repository.root.resolve() / backup.path.relative_to(repository.root):
-        return "its folder is reached through a symbolic link"
-    return None
+    if date not in known:
+        known[date] = date.resolve() != repository.root.resolve() / date.relative_to(repository.root)
+    return "its folder is reached through a symbolic link" if known[date] or backup.path.is_symlink() else None
 
 
 @contextmanager

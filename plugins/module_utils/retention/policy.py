@@ -16,6 +16,9 @@ from ..errors import InvalidConfigError
 
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
 COUNTS = ("keep_last", *(f"keep_{period}" for period in PERIODS))
+RULES = (*COUNTS, "keep_within", "max_age")
+"""What says which sets to keep; the other options say more about it."""
+
 SPANS = ("keep_within", "max_age", "keep_safety")
 SWITCHES = ("only_verified", "remove_damaged")
 OPTIONS = (*COUNTS, *SPANS, "min_keep", *SWITCHES, "timezone")
@@ -125,7 +128,7 @@ def require_policy(raw: Mapping[str, Any]) -> Policy:
         raise InvalidConfigError("; ".join(problems))
     if not (policy.last or policy.within or policy.max_age or any(policy.periods.values())):
         raise InvalidConfigError(
-            f"Nothing says which backups to keep: set at least one of {', '.join((*COUNTS, 'keep_within', 'max_age'))} "
+            f"Nothing says which backups to keep: set at least one of {', '.join(RULES)} "
             "in the task or in the section retention of the configuration file."
         )
     return policy
