@@ -34,6 +34,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.records im
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.removal import reading
 from ansible_collections.vya.backupdb.plugins.module_utils.retention.policy import require_policy
 from kit.modules import run_module
+from kit.plays import Controller
 from kit.sets import publish
 
 NEWEST = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -341,3 +342,43 @@ def test_the_module(repository: LocalRepository, tmp_path: Path) -> None:
     nothing = run_module("retention", **options)
     assert nothing["msg"].startswith("Nothing says which backups to keep: set at least one of keep_last, keep_hourly")
     assert len(there(repository)) == 2
+
+
+def test_the_playbook_shows_one_table_for_all_hosts_and_fails_for_what_failed(tmp_path: Path) -> None:
+    hosts = {}
+    for host in ("alpha", "beta", "gamma"):
+        repository = LocalRepository(str(tmp_path / host))
+        if host != "gamma":
+            repository.prepare()
+            days(repository, 30, host=host)
+        hosts[host] = {
+            "backupdb_repository": str(repository.root),
+            "backupdb_config_file": str(tmp_path / f"{host}.yml"),
+        }
+    (tmp_path / "beta.yml").write_text("retention: {keep_last: 3}")
+    controller = Controller(tmp_path, hosts)
+    plan = controller.play("vya.backupdb.retention", "--check", "--diff", "--limit", "alpha,beta")
+    # Nothing is said in the inventory. For alpha that means 14 days, and in the weeks before three Sundays and the last
+    # day of October; for beta, what its file says.
+    assert plan.status == 0, plan.output
+    assert plan.tables == [
+        [
+            "HOST INSTANCE DATABASE KEPT TO GO SIZE NOTE",
+            "alpha main shop 18 12 48 B",
+            "beta main shop 3 27 108 B",
+            "39 to go of 2 host(s), 156 B.",
+        ]
+    ]
+    assert " shop_20261031_020000_full, 4 B: monthly 2026-10\n" in plan.output
+    assert "-shop_20261030_020000_full, 4 B: no rule keeps it\n" in plan.output
+
+    done = controller.play("vya.backupdb.retention")
+    assert done.status == 2
+    assert done.tables[0][3].startswith("gamma FAILED repository_unusable: The repository ")
+    assert done.tables[0][4] == "39 removed of 3 host(s), 156 B."
+    failed = {host: done.recap(host)["failed"] for host in hosts}
+    assert failed == {"alpha": 0, "beta": 0, "gamma": 1}
+    assert len(list((tmp_path / "beta").glob("*/*/*/*/*/manifest.json"))) == 3
+
+    said = controller.play("vya.backupdb.retention", "--limit", "alpha", keep_daily=2, min_keep=3)
+    assert said.tables[0][1:] == ["alpha main shop 3 15 60 B", "15 removed of 1 host(s), 60 B."]
