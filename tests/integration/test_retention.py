@@ -306,6 +306,36 @@ def test_a_run_that_is_killed_at_any_moment_leaves_whole_sets_and_the_next_compl
     assert unfinished > 5
 
 
+def test_a_year_on_disk(repository: LocalRepository) -> None:
+    """Backups, damage, failed and good verifications, holds and retention in any order: what must stay is there."""
+    chance = random.Random(7)
+    held: set[Path] = set()
+    damaged: set[Path] = set()
+    sets: list[BackupSet] = []
+    for day in range(60):
+        sets.append(publish(repository, NEWEST - timedelta(days=400) + timedelta(days=6 * day)))
+        backup = chance.choice([backup for backup in sets if backup.path.exists()])
+        if backup.path not in held | damaged:
+            event = chance.randrange(6)
+            if event == 0:
+                hold(repository, backup)
+                held.add(backup.path)
+            elif event == 1:
+                (backup.path / "manifest.json").write_text("{")
+                damaged.add(backup.path)
+            elif event in (2, 3):
+                verified(repository, backup, "checksum_mismatch" if event == 2 else None)
+                damaged |= {backup.path} if event == 2 else set()
+        if day % 5 == 4:
+            good = [item.path for item in sets if item.path.exists() and item.path not in held | damaged]
+            done = run(repository, keep_last=2, keep_monthly=3, min_keep=3)
+            left = set(there(repository))
+            assert left == {Path(entry["path"]) for entry in done.kept}
+            assert left >= held | damaged | set(good[-3:])
+            assert run(repository, check=True, keep_last=2, keep_monthly=3, min_keep=3).removed == []
+    assert len(there(repository)) < 40
+
+
 def test_the_module(repository: LocalRepository, tmp_path: Path) -> None:
     sets = days(repository, 4)
     hold(repository, sets[3])
