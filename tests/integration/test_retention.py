@@ -225,6 +225,21 @@ def test_what_cannot_be_removed_is_told_and_stops_nothing_else(
     assert sets[1].path.exists()
 
 
+def test_what_resists_removal_is_out_of_the_catalogue_and_told(
+    repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = days(repository, 2)
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", lambda *_arguments, **_options: None)
+        done = run(repository, keep_last=1)
+    assert ids(done.removed) == [sets[1].manifest.id]
+    assert "Removed backups still take room in" in done.failures[0]["error"]
+    assert there(repository) == [sets[0].path]
+    assert len(list((repository.root / ".staging").glob("*/*_full"))) == 1
+    assert run(repository, keep_last=1).failures == []
+    assert list((repository.root / ".staging").iterdir()) == []
+
+
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
     missing = LocalRepository(str(tmp_path / "missing"))
     with pytest.raises(RepositoryError, match="No such file or directory"):

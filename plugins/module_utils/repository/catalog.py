@@ -99,7 +99,10 @@ def find(repository: LocalRepository, selection: Selection) -> Found:
 def newest_first(
     repository: LocalRepository, host: str, instance: str, kind: str, database: str
 ) -> Iterator[BackupSet]:
-    """The sets of one subject, newest first, read no sooner than they are asked for: a day's at a time."""
+    """The sets of one subject, newest first, read no sooner than they are asked for: a day's at a time. None where
+    there is no repository yet; RepositoryError where it can't be listed."""
+    if repository.root.exists():
+        repository.require()
     subject = repository.subject_folder(host, instance, kind, database)
     selection = Selection(host, instance, database, kind)
     for date in sorted(subject.glob("????-??-??"), reverse=True):
