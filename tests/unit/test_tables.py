@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
+from ansible_collections.vya.backupdb.plugins.filter.retention_table import FilterModule as RetentionTable
 from ansible_collections.vya.backupdb.plugins.filter.status_table import FilterModule as StatusTable
 from ansible_collections.vya.backupdb.plugins.filter.users_table import FilterModule as UsersTable
 
@@ -158,4 +159,28 @@ def test_status() -> None:
         "pg1 new NONE",
         "pg1 shop shop_3 3 h 1.0 kB 7 2",
         "pg1 test excluded",
+    ]
+
+
+def test_retention() -> None:
+    shop = {"host": "db1", "instance": "pg1", "kind": "database", "database": "shop"}
+    users = {**shop, "kind": "users", "database": ""}
+    done = {
+        "kept": [{**shop, "stored_bytes": 9}, {**shop, "stored_bytes": 9}, {**users, "stored_bytes": 1}],
+        "removed": [{**shop, "stored_bytes": 1000}, {**shop, "stored_bytes": 500}],
+        "postponed": [{**users, "reason": "It is locked."}],
+        "failures": [{**shop, "id": "shop_1", "code": "repository_unusable", "error": "No."}],
+    }
+    failed = {"msg": "Nothing says.", "code": "invalid_config", "failed": True}
+    table = RetentionTable().filters()["retention_table"]
+    assert words(table([done, failed], ["db1", "db2"])) == [
+        "HOST INSTANCE DATABASE KEPT REMOVED SIZE NOTE",
+        "db1 pg1 (users) 1 0 It is locked.",
+        "db1 pg1 shop 2 2 1.5 kB FAILED repository_unusable: No.",
+        "db2 FAILED invalid_config: Nothing says.",
+        "2 removed of 2 host(s), 1.5 kB.",
+    ]
+    assert words(table([done], ["db1"], check=True))[0::3] == [
+        "HOST INSTANCE DATABASE KEPT TO GO SIZE NOTE",
+        "2 to go of 1 host(s), 1.5 kB.",
     ]

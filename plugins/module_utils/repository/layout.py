@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import datetime
 from urllib.parse import quote
@@ -22,6 +23,7 @@ LONGEST_ELEMENT = 160
 """File systems allow 255 bytes; the rest is for what stands around a name in the id of a set."""
 
 
+@functools.lru_cache(maxsize=1024)
 def encode_element(name: str) -> str:
     """A name as a path element: letters, digits, ``-_.`` stand as they are, all else percent-encoded as UTF-8.
 

@@ -48,10 +48,11 @@ def translated_os_errors(root: Path) -> Iterator[None]:
 def make_private(folder: Path) -> None:
     """Makes a folder and its missing parents, for the owner only; mkdir would leave the parents to the umask."""
     if not folder.is_dir():
-        if folder.exists():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         make_private(folder.parent)
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        try:
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def sync_folder(folder: Path) -> None:
@@ -245,24 +246,34 @@ class LocalRepository:
         return BackupSet(path, manifest, digest)
 
     def set_folders(
-        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+        self,
+        host: str | None,
+        instance: str | None,
+        kind: str | None,
+        database: str | None,
+        date: str = "????-??-??",
     ) -> Iterator[Path]:
-        """The folders that look like sets, limited to a host, an instance and a database where given."""
+        """The folders that look like sets, limited to a host, an instance, a database and a date where given."""
         if kind == "users" or database is not None:
             subject = layout.subject_element(kind or "database", database or "")
         else:
             subject = "*"
         levels = [layout.encode_element(host) if host else "*", layout.encode_element(instance) if instance else "*"]
-        pattern = "/".join([*levels, subject, "????-??-??", "*"])
+        pattern = "/".join([*levels, subject, date, "*"])
         for path in sorted(self.root.glob(pattern)):
             if path.relative_to(self.root).parts[0] != layout.STAGING and path.is_dir():
                 yield path
 
     def sets(
-        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+        self,
+        host: str | None,
+        instance: str | None,
+        kind: str | None,
+        database: str | None,
+        date: str = "????-??-??",
     ) -> Iterator[BackupSet | tuple[Path, BackupdbError]]:
         """Every set below a selection; where a manifest can't be read, its folder and the error instead."""
-        for path in self.set_folders(host, instance, kind, database):
+        for path in self.set_folders(host, instance, kind, database, date):
             try:
                 yield self.read_set(path)
             except BackupdbError as error:
