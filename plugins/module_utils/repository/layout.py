@@ -10,6 +10,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 MANIFEST = "manifest.json"
+NEW_MANIFEST = f".{MANIFEST}.new"
 CHECKSUMS = "SHA256SUMS"
 PARTS = "parts"
 STAGING = ".staging"

@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryError
+from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryEmptyError, RepositoryError
 from ..streams import read_chunks
 from . import layout
 from .lock import exclusive, try_lock
-from .manifest import Manifest, PartRecord, read_manifest
+from .manifest import Manifest, PartRecord, manifest_text, read_manifest
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+SET_DEPTH = 5
+"""Host, instance, database, date, set."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -67,6 +69,28 @@ def write_whole(path: Path, content: str) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def checksums_text(manifest: Manifest) -> str:
+    """What the file SHA256SUMS of a set holds."""
+    return "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield Path(entry.path)
+
+
+def _walk_sets(folder: Path, depth: int = SET_DEPTH) -> Iterator[Path]:
+    """The folders so deep below another, one by one, in no order."""
+    for path in _folders(folder):
+        if depth == 1:
+            yield path
+        else:
+            yield from _walk_sets(path, depth - 1)
 
 
 @dataclass(frozen=True)
@@ -132,6 +156,20 @@ class LocalRepository:
         with translated_os_errors(self.root):
             os.scandir(self.root).close()
 
+    def require_populated(self) -> None:
+        """Raises RepositoryEmptyError where no set at all is in the repository, whoever's.
+
+        For whoever must not take "nothing there" for "nothing to do": where a file system is not mounted, an empty
+        folder is what stands in its place, and nothing inside it could say so.
+        """
+        self.require()
+        with translated_os_errors(self.root):
+            if not any(folder.joinpath(layout.MANIFEST).is_file() for folder in _walk_sets(self.root)):
+                raise RepositoryEmptyError(
+                    f"The repository {self.root} holds no backup at all. If it is on a file system of its own, mount "
+                    "that; if nothing was ever backed up to it, take a first backup."
+                )
+
     @property
     def _staging_root(self) -> Path:
         return self.root / layout.STAGING
@@ -143,6 +181,12 @@ class LocalRepository:
             folder = folder.parent
         with translated_os_errors(self.root):
             return shutil.disk_usage(folder).free
+
+    def place_of(self, manifest: Manifest) -> Path:
+        """The folder that a set belongs into."""
+        date = manifest.moment.strftime(layout.DATE_FORMAT)
+        subject = self.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database)
+        return subject / date / manifest.id
 
     def subject_folder(self, host: str, instance: str, kind: str, database: str) -> Path:
         return (
@@ -204,13 +248,11 @@ class LocalRepository:
 
     def publish(self, staging: Staging, manifest: Manifest) -> BackupSet:
         """Writes the checksums and, last, the manifest; brings all to the disk; makes the set appear by one rename."""
-        date = manifest.moment.strftime(layout.DATE_FORMAT)
-        folder = self.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database) / date
-        target = folder / manifest.id
+        target = self.place_of(manifest)
+        folder = target.parent
         with translated_os_errors(self.root):
-            sums = "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
-            write_whole(staging.folder / layout.CHECKSUMS, sums)
-            write_whole(staging.folder / layout.MANIFEST, json.dumps(manifest.to_json(), indent=2) + "\n")
+            write_whole(staging.folder / layout.CHECKSUMS, checksums_text(manifest))
+            write_whole(staging.folder / layout.MANIFEST, manifest_text(manifest.to_json()))
             sync_folder(staging.folder / layout.PARTS)
             sync_folder(staging.folder)
             make_private(folder)
@@ -227,13 +269,13 @@ class LocalRepository:
         The rest of the file stays as it is, fields of later versions included. Parts are not touched.
         """
         path = backup.path / layout.MANIFEST
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = path.with_name(layout.NEW_MANIFEST)
         with translated_os_errors(self.root):
             value = json.loads(path.read_text(encoding="utf-8"))
             value["encryption"]["keys"] = keys
             temporary.unlink(missing_ok=True)  # a run that was killed may have left it
             try:
-                write_whole(temporary, json.dumps(value, indent=2) + "\n")
+                write_whole(temporary, manifest_text(value))
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
