@@ -43,9 +43,9 @@ class Stray:
 def strays(repository: LocalRepository, host: str | None = None, instance: str | None = None) -> list[Stray]:
     """Whatever belongs to no set, and sets without a manifest or without a part, sorted by path.
 
-    Limited to a host and an instance where given; what dead runs left in the staging folder is always told. Names that
-    start with a dot are ours, and no business of this, but in the folders of sets and for the records. Changes nothing,
-    and takes nothing for a stray that a run is still working on.
+    Limited to the folders of a host and an instance where given, and what is in no such folder is told all the same.
+    Names that start with a dot are ours, and no business of this, but for the staging folder, the records and the
+    folders of sets. Changes nothing, and takes nothing for a stray that a run is still working on.
     """
     with translated_os_errors(repository.root):
         found = [*_staging(repository.root / layout.STAGING), *_below(repository, repository.root, (host, instance))]
@@ -79,10 +79,10 @@ def _below(
     """What is wrong below a folder of hosts, instances or databases."""
     name = layout.encode_element(wanted[depth] or "") if depth < len(wanted) and wanted[depth] else None
     for entry in _entries(folder):
-        if name not in (None, entry.name):
-            continue
         if not entry.is_dir(follow_symlinks=False):
             yield _unknown(entry, "a folder of folders")
+        elif name not in (None, entry.name) or entry.name == layout.OF_THE_FILE_SYSTEM:
+            continue
         elif depth + 1 < _FOLDERS_ABOVE:
             yield from _below(repository, Path(entry.path), wanted, depth + 1)
         else:

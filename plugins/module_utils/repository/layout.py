@@ -17,6 +17,8 @@ STAGING = ".staging"
 LOCK = ".lock"
 RECORDS = ".records"
 USERS = "@users"
+OF_THE_FILE_SYSTEM = "lost+found"
+"""The root of an ext file system has this folder. No name is encoded like that."""
 DATE_FORMAT = "%Y-%m-%d"
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 LONGEST_ELEMENT = 160

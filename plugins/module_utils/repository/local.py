@@ -77,10 +77,11 @@ def checksums_text(manifest: Manifest) -> str:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folders in a folder, hidden ones left out."""
+    """The folders in a folder, without hidden ones and that of the file system itself."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            is_ours = not entry.name.startswith(".") and entry.name != layout.OF_THE_FILE_SYSTEM
+            if is_ours and entry.is_dir(follow_symlinks=False):
                 yield Path(entry.path)
 
 

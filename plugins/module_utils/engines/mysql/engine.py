@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from ...commands import SecretFile
 from ...config import Instance
@@ -19,6 +20,9 @@ from .check import check_target
 from .restore import Client, Restore
 from .snapshot import open_snapshot
 from .tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 # mysqldump.c, ``write_footer``: the last statement gives a variable back what it was before; comments are off.
 _END_OF_SCRIPT = re.compile(rb"=@OLD_\w+ \*/;\s*\Z")
@@ -78,16 +82,22 @@ class MySQL(Engine):
     @contextmanager
     def scratch(self) -> Iterator[str]:
         name = SCRATCH_PREFIX + secrets.token_hex(6)
-        with self._engine.connect() as connection:
-            connection.detach()
+        with closing(self._claimed(name)) as connection:
             with translated_errors(self.instance):
-                run_quoted(connection, "SET SESSION wait_timeout = 604800")
-                catalog.claim(connection, name)
                 leftovers = catalog.unclaimed(connection, SCRATCH_PREFIX)
             for leftover in leftovers:
                 self._drop(leftover)
             with dropped_after(self.instance, name, lambda: self._drop(name)):
                 yield name
+
+    def _claimed(self, name: str) -> sa.Connection:
+        """A connection that holds the server-wide lock of that name, and that the server keeps while it idles."""
+        with translated_errors(self.instance):
+            connection = self._engine.connect()
+            connection.detach()
+            run_quoted(connection, "SET SESSION wait_timeout = 604800")
+            catalog.claim(connection, name)
+        return connection
 
     def _drop(self, database: str) -> None:
         with translated_errors(self.instance), self._engine.connect() as connection:
