@@ -65,11 +65,11 @@ def _unknown(entry: os.DirEntry[str], where: str) -> Stray:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, hidden names left out; nothing, where the folder went meanwhile."""
+    """What is in a folder, hidden names left out; nothing where it went meanwhile, or is another account's."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return []
 
 

@@ -22,6 +22,7 @@ from ..streams import read_chunks
 from . import layout
 from .lock import exclusive, try_lock
 from .manifest import Manifest, PartRecord, manifest_text, read_manifest
+from .mount import FSTAB, missing_mount
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -77,8 +78,8 @@ def checksums_text(manifest: Manifest) -> str:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folders in a folder, without hidden ones and that of the file system itself."""
-    with os.scandir(folder) as entries:
+    """The folders in a folder, without hidden ones and that of the file system itself; none where it can't be read."""
+    with suppress(PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             is_ours = not entry.name.startswith(".") and entry.name != layout.OF_THE_FILE_SYSTEM
             if is_ours and entry.is_dir(follow_symlinks=False):
@@ -147,15 +148,29 @@ class LocalRepository:
         self.root = Path(root)
 
     def prepare(self) -> None:
-        """Makes the folders that a backup needs and clears away what dead runs left behind."""
+        """Makes the folders that a backup needs and clears away what dead runs left behind.
+
+        Raises RepositoryError also where the file system that should be there is not: the backups of a disk that is
+        away would fill the one below it.
+        """
         with translated_os_errors(self.root):
+            self._require_mount()
             make_private(self._staging_root)
         self.remove_leftovers()
 
     def require(self) -> None:
-        """Raises RepositoryError unless the repository is a folder that can be listed."""
+        """Raises RepositoryError unless the repository is a folder that can be listed, and all of it is mounted."""
         with translated_os_errors(self.root):
+            self._require_mount()
             os.scandir(self.root).close()
+
+    def _require_mount(self) -> None:
+        place = missing_mount(self.root)
+        if place is not None:
+            raise RepositoryError(
+                f"The repository {self.root} is not there: {FSTAB} says that a file system is mounted on {place}, and "
+                "none is. Mount it, then run again."
+            )
 
     def require_populated(self) -> None:
         """Raises RepositoryEmptyError where no set at all is in the repository, whoever's.
