@@ -30,6 +30,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     SealBrokenError,
     UnexpectedFileError,
 )
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.keys import KeysPlace, KeysWanted, change_keys
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.maker import Filled, SetMaker, Subject
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.parts import PartStore
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.proof import Proof
@@ -398,6 +399,12 @@ def test_a_key_that_is_not_there_is_told_and_harms_no_record(shop: Workshop, tmp
         for path in shop.folders():
             record_path(path).unlink()
     assert [entry["seal_checked"] for entry in verify(shop).verified] == [True] * 4
+
+
+def test_a_rotation_of_keys_is_no_damage(shop: Workshop, tmp_path: Path) -> None:
+    place = KeysPlace(shop.keyring, str(tmp_path / "credentials.json"), HOST, shop.repository)
+    assert change_keys(place, KeysWanted(rotate=True))["rewrapped"] == 4
+    assert [entry["seal_checked"] for entry in verify(shop, DECRYPT).verified] == [True] * 4
 
 
 def test_max_age_asks_for_the_level(shop: Workshop) -> None:
