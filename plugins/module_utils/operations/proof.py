@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engines.base import Inventory
-from ..engines.registry import ENGINES
+from ..engines.registry import engine_class
 from ..errors import (
     BackupdbError,
     ChecksumMismatchError,
@@ -176,8 +176,7 @@ class Proof:
             return self._flaw_of_counts(Accounts.from_json, look, {"accounts": manifest.accounts})
         if manifest.kind == "users":
             return None if look.tail.endswith(b"\n") else "ends in the middle of a line"
-        engine = ENGINES.get(manifest.engine)
-        return engine.flaw(record.kind, look.raw_bytes, look.head, look.tail) if engine else None
+        return engine_class(manifest.engine).flaw(record.kind, look.raw_bytes, look.head, look.tail)
 
     @staticmethod
     def _flaw_of_counts(parse: Any, look: _Look, recorded: dict[str, Any]) -> str | None:

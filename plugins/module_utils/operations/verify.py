@@ -17,7 +17,7 @@ from typing import Any
 from ..audit import Note, note_nothing
 from ..config import Instance
 from ..engines.base import Restored
-from ..engines.registry import ENGINES
+from ..engines.registry import engine_class
 from ..errors import (
     BackupdbError,
     ChecksumMismatchError,
@@ -292,7 +292,7 @@ class VerifyRun:
                 restored = self._restore(work)
             except Exception as problem:  # noqa: BLE001 - one set's failure never stops the others
                 error = as_ours(problem)
-        if error is not None and not backup.path.exists():
+        if not backup.path.exists():
             with self._lock:
                 self._leave_out(backup, "it was removed meanwhile")
             return
@@ -348,7 +348,7 @@ class VerifyRun:
         if source is None:
             raise AssertionError("a proof of this level does not begin without a key")
         with self._one_restore:
-            instance = self._wanted.target or ENGINES[manifest.engine].scratch_instance(manifest.raw_bytes)
+            instance = self._wanted.target or engine_class(manifest.engine).scratch_instance(manifest.raw_bytes)
             if instance is None:
                 instance = self._wanted.instance_of(manifest.instance)
             return rehearse(source, manifest.id, instance, self._wanted.jobs, self._wanted.owner)
