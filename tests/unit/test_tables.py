@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
 from ansible_collections.vya.backupdb.plugins.filter.status_table import FilterModule as StatusTable
-from ansible_collections.vya.backupdb.plugins.filter.verify_table import FilterModule as VerifyTable
 
 SHOP = {"instance": "pg1", "database": "shop"}
 
@@ -89,38 +88,4 @@ def test_status() -> None:
         "pg1 new NONE",
         "pg1 shop shop_3 3 h 1.0 kB 7 2",
         "pg1 test excluded",
-    ]
-
-
-def test_verifications() -> None:
-    shop, users = {"kind": "database", **SHOP}, {"kind": "users", "instance": "pg1", "database": ""}
-    proven = {"level": "decrypt", "stored_bytes": 1500, "duration_seconds": 0.84, "seal_checked": True, "warnings": []}
-    unread = {"kind": None, "instance": None, "database": None}
-    result = {
-        "verified": [
-            {**shop, **proven, "warnings": ["view v"]},
-            {**shop, **proven, "seal_checked": False},
-            {**users, **proven},
-        ],
-        "failures": [
-            {**shop, "id": "shop_1", "code": "checksum_mismatch", "error": "Cut."},
-            {**unread, "id": "x_1", "code": "manifest_invalid", "error": "Gone."},
-        ],
-        "planned": [{**shop, "reason": "asked for", "stored_bytes": 1500}],
-        "not_due": [{**shop, "reason": "last verified 3 h ago, max_age is 7 days"}] * 2,
-        "strays": [{"path": "/b/x", "kind": "unknown", "reason": "Belongs to no backup."}],
-    }
-    broken = {"item": "lite", "msg": "Down.", "code": "repository_empty"}
-    table = VerifyTable().filters()["verify_table"]
-    assert words(table([result, broken, {**result, "verified": [], "failures": []}])) == [
-        "INSTANCE DATABASE RESULT BACKUPS SIZE TIME NOTE",
-        "pg1 (users) verified 1 1.5 kB 0.8 s decrypt",
-        "pg1 shop verified 2 3.0 kB 1.7 s decrypt; 1 without their key",
-        "pg1 shop warning view v",
-        "pg1 shop not due 2 last verified 3 h ago, max_age is 7 days",
-        "pg1 shop FAILED 1 shop_1: checksum_mismatch: Cut.",
-        "FAILED 1 x_1: manifest_invalid: Gone.",
-        "stray /b/x: Belongs to no backup.",
-        "lite FAILED repository_empty: Down.",
-        "pg1 shop due 1 1.5 kB asked for",
     ]
