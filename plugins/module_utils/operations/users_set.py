@@ -18,13 +18,14 @@ from .parts import PartStore, open_set
 
 KIND = "users"
 ACCOUNTS_PART, SQL_PART = "accounts.json", "accounts.sql"
+ACCOUNTS_KIND = "accounts"
 
 
 def store_accounts(store: PartStore, engine: UsersEngine, accounts: Accounts) -> list[PartRecord]:
     """Stores both parts. The SQL is for people who have nothing but the set and a server of the same kind."""
     text = json.dumps(accounts.to_json(), indent=1, sort_keys=True)
     return [
-        store.store_bytes(0, ACCOUNTS_PART, "accounts", text.encode()),
+        store.store_bytes(0, ACCOUNTS_PART, ACCOUNTS_KIND, text.encode()),
         store.store_bytes(1, SQL_PART, "sql", _script(engine, accounts).encode()),
     ]
 

@@ -11,12 +11,15 @@ from datetime import datetime
 from urllib.parse import quote
 
 MANIFEST = "manifest.json"
+NEW_MANIFEST = f".{MANIFEST}.new"
 CHECKSUMS = "SHA256SUMS"
 PARTS = "parts"
 STAGING = ".staging"
 LOCK = ".lock"
 RECORDS = ".records"
 USERS = "@users"
+OF_THE_FILE_SYSTEM = "lost+found"
+"""The root of an ext file system has this folder. No name is encoded like that."""
 DATE_FORMAT = "%Y-%m-%d"
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 LONGEST_ELEMENT = 160

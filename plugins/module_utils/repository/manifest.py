@@ -129,6 +129,11 @@ def digest(value: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def manifest_text(value: Mapping[str, Any]) -> str:
+    """The file of a manifest, to the byte."""
+    return json.dumps(value, indent=2) + "\n"
+
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
