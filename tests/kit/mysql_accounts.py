@@ -14,7 +14,7 @@ import pymysql
 
 PREFIX = "vyau"
 SECOND = "another"
-PASSWORD = 'pa\'ss "w\\ord %s ü'
+PASSWORD = "pa'ss \"w\\ord %s ü"
 KEPT = ("root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys")
 DATABASES = {
     f"{PREFIX}_shop": (
@@ -31,7 +31,7 @@ DATABASES = {
 NAMES = (
     ("plain", "%"),
     ("plain", "127.0.0.1"),
-    ("it's a \"name\" \\ `x`", "%"),
+    ('it\'s a "name" \\ `x`', "%"),
     ("at@sign", "%"),
     ("per%cent s", "127.0.0.%"),
     ("ünï 日本", "%"),
@@ -202,18 +202,11 @@ def may(server: Any, name: str, *statements: str, **options: Any) -> list[tuple[
 
 
 def refusal(server: Any, name: str, *statements: str, **options: Any) -> int:
-    """The number of the error with which the server refuses a login, or the last of the statements."""
+    """The number of the error with which the server refuses a login or a statement; 0 where it refuses nothing."""
     try:
-        with login(server, name, **options) as session:
-            rows(session, *statements[:-1])
-            try:
-                rows(session, *statements[-1:])
-            except pymysql.MySQLError as error:
-                return int(error.args[0])
+        may(server, name, *statements, **options)
     except pymysql.MySQLError as error:
-        if not statements:
-            return int(error.args[0])
-        raise
+        return int(error.args[0])
     return 0
 
 

@@ -47,7 +47,8 @@ class AccountRestore:
 
     @property
     def result(self) -> str:
-        """``failed``, ``left`` (it exists and is another one, or can't be there), ``created``, ``updated`` or ``unchanged``."""
+        """``failed``, ``left`` (it exists and is another one, or can't be there), ``created``, ``updated``,
+        ``unchanged``."""
         if self.error:
             return "failed"
         if self.differs:

@@ -186,9 +186,7 @@ def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Acco
         is_default = (user, host, role, role_host) in defaults
         own = memberships.setdefault((user, host), [])
         own.append(Membership(label(role, role_host), admin == "Y", is_default))
-    return [
-        replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts
-    ]
+    return [replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts]
 
 
 def _grants(connection: sa.Connection, account: Account, literal_names: bool) -> tuple[Grant, ...] | None:
