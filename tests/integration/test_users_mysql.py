@@ -15,7 +15,17 @@ from ansible_collections.vya.backupdb.plugins.module_utils.users.registry import
 from kit import mariadb
 from kit import mysql_accounts as kit
 from kit.mysql_accounts import ED25519, PASSWORD, PREFIX, account, may, refusal
-from kit.mysql_contract import TABLE_DENIED, AccountsContract, Servers, Trip, client, lost, read, restore_accounts
+from kit.mysql_contract import (
+    LOCKED_OUT,
+    TABLE_DENIED,
+    AccountsContract,
+    Servers,
+    Trip,
+    client,
+    lost,
+    read,
+    restore_accounts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +89,7 @@ def test_line_51_ed25519(alone: mariadb.MariaDBServer) -> None:
     assert lost(restore_accounts(alone, source)) == {
         label: [
             "The server has no authentication plugin ed25519.",
-            "Nobody can log in: it is locked, and has no password.",
+            LOCKED_OUT,
         ]
     }
     assert kit.shown(alone)[account("ed")][0].endswith("IDENTIFIED BY PASSWORD 'invalid' ACCOUNT LOCK")

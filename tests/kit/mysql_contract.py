@@ -50,6 +50,7 @@ SHOP = f"{PREFIX}_shop"
 DENIED, TABLE_DENIED, COLUMN_DENIED, ROUTINE_DENIED, TOO_MANY = 1045, 1142, 1143, 1370, 1226
 LOCKED, EXPIRED = (3118, 4151), (1820, 1862)
 ADMINISTRATORS = ("root", "mysql")
+LOCKED_OUT = "Nobody can log in: it is locked, and has no password."
 
 
 @dataclass

@@ -123,8 +123,8 @@ def carry(target: Target, source: Accounts, account: Account) -> Carried:
 
 
 def no_place(target: Target, source: Accounts, account: Account) -> str | None:
-    """Why a role can't be on the target, if it can't: two that differ only in their hosts are one in MariaDB, and a role
-    and an account of that name are one in MySQL. Its privileges must not fall to the other one."""
+    """Why a role can't be on the target, None where it can: two that differ only in their hosts are one in MariaDB, and
+    a role and an account of that name are one in MySQL. Its privileges must not fall to the other one."""
     if not account.is_role or source.flavour == target.flavour:
         return None
     if account.label == PUBLIC:

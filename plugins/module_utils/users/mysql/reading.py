@@ -122,7 +122,7 @@ def as_bytes(secret: str | None) -> bytes:
 
 def _mysql_account(row: Mapping[str, Any]) -> Account:
     name, host, secret = str(row["user"]), str(row["host"]), bytes.fromhex(row["secret"] or "")
-    locked, expired = row["account_locked"] == "Y", row["password_expired"] == "Y"
+    locked, expired = (row[name] == "Y" for name in ("account_locked", "password_expired"))
     is_role = locked and expired and not secret  # what CREATE ROLE makes, and nobody can log in as
     attributes = _common(row)
     values = {
@@ -170,7 +170,7 @@ def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Acco
                    Password_require_current AS password_require_current, User_attributes AS user_attributes
             FROM mysql.user""")
     )
-    rows = result.mappings().all()
+    rows: list[dict[str, Any]] = [{**row} for row in result.mappings()]
     accounts = [_mysql_account(row) for row in rows]
     for account, row in zip(accounts, rows, strict=True):
         warnings += _unknown(account.label, json.loads(row["user_attributes"] or "{}"), _USER_ATTRIBUTES)
@@ -208,7 +208,7 @@ def _grants(connection: sa.Connection, account: Account, literal_names: bool) ->
 
 def literal_database_names(connection: sa.Connection) -> bool:
     """Whether ``%`` and ``_`` in the database names of grants are no wildcards (MySQL manual, "partial_revokes")."""
-    return catalog.variable(connection, "partial_revokes") == "ON"
+    return bool(catalog.variable(connection, "partial_revokes") == "ON")
 
 
 def read_accounts(connection: sa.Connection) -> Accounts:
@@ -226,7 +226,7 @@ def read_accounts(connection: sa.Connection) -> Accounts:
         grants = _grants(connection, account, literal_names)
         if grants is None:
             warnings.append(
-                f"{account.label} is left out: the server ignores it (skip_name_resolve) and does not tell its privileges."
+                f"{account.label} is left out: the server ignores it (skip_name_resolve) and tells no privileges of it."
             )
             continue
         accounts.append(replace(account, grants=grants))
