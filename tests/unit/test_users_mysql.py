@@ -128,6 +128,16 @@ def test_a_login_is_kept_or_the_account_is_locked(
     assert (never in create) == (not kept)
 
 
+@pytest.mark.parametrize(
+    ("target", "flavour", "method"), [(MYSQL, "mariadb", "unix_socket"), (MARIADB, "mysql", "auth_socket")]
+)
+def test_the_socket_lets_nobody_else_in(target: Target, flavour: str, method: str) -> None:
+    account = user("a", Authentication(method, "daemon"))
+    carried = carry(target, of(flavour, account), account)
+    assert [way.secret for way in carried.account.authentication] == [None]
+    assert carried.lost == [f"{method} for daemon, another user of the system: for the one of its own name only."]
+
+
 def test_alternatives_and_factors_are_not_the_same() -> None:
     """One alternative lost is a way less; one factor lost would make it easier to come in."""
     either = user("a", Authentication("ed25519", "x"), Authentication(NATIVE, "*AB"))

@@ -113,7 +113,12 @@ class TestMySQL(AccountsContract):
         before = read(source).to_json()
         source.run(f"SET GLOBAL mandatory_roles = '{PREFIX}empty'")
         assert read(source).to_json() == before
-        source.run("SET GLOBAL mandatory_roles = ''")
+        empty, plain = account("empty"), account("plain")
+        source.run(f"SET DEFAULT ROLE {empty} TO {plain}")
+        assert read(source).warnings == [
+            f"That {empty} is a default role of {plain} is left out: it has it by mandatory_roles only."
+        ]
+        source.run(f"SET DEFAULT ROLE NONE TO {plain}", "SET GLOBAL mandatory_roles = ''")
 
     def test_libraries(self, trip: Trip) -> None:
         source, who = trip.servers.source, account("who")
@@ -126,7 +131,7 @@ class TestMySQL(AccountsContract):
         source.run(f"DROP USER {who}")
         restore_accounts(source, accounts)
         assert shown(source) == before
-        source.run(f"DROP LIBRARY {library}", f"REVOKE EXECUTE ON LIBRARY {library} FROM {who}")
+        source.run(f"DROP LIBRARY {library}")
 
 
 # from one kind of server to another, and to an older one: line 51, 55, 56
@@ -184,8 +189,13 @@ def assert_done(target: Any, accounts: Accounts, outcome: dict[str, Any]) -> Non
     again = restore_accounts(target, accounts)
     assert (again["changed"], again["failures"], again["left"]) == (False, [], outcome["left"])
     assert locked_out(again) == locked_out(outcome)
-    texts = {who.replace("\\'", "''"): " ".join(lines) for who, lines in shown(target).items()}
-    assert [label for label in locked_out(outcome) if "ACCOUNT LOCK" not in texts[label]] == []
+    texts = {_bare(who): " ".join(lines) for who, lines in shown(target).items()}
+    assert [label for label in locked_out(outcome) if "ACCOUNT LOCK" not in texts[_bare(label)]] == []
+
+
+def _bare(label: str) -> str:
+    """Strings can be quoted in more than one way."""
+    return re.sub(r"[\\'\"]", "", label)
 
 
 @pytest.mark.parametrize("crossing", ["MySQL 9.7 to MariaDB 11.8"], indirect=True)

@@ -167,9 +167,14 @@ def _carry_login(target: Target, source: Accounts, carried: Carried) -> None:
     same = _METHODS[target.flavour] if crossing else {}
     second = [way for way in account.authentication if way.method == SECOND_PASSWORD]
     ways = [
-        Authentication(same.get(way.method, way.method), way.secret)
+        Authentication(same[way.method]) if way.method in same else way
         for way in account.authentication
         if way not in second
+    ]
+    carried.lost += [  # MariaDB's plugin takes no notice of it
+        f"{way.method} for {way.secret}, another user of the system: for the one of its own name only."
+        for way in account.authentication
+        if way.method in same and way.secret
     ]
     usable = [way for way in ways if way.method in target.plugins]
     unknown = dict.fromkeys(way.method for way in ways if way.method not in target.plugins)

@@ -180,12 +180,15 @@ def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Acco
     defaults = {tuple(row) for row in chosen}
     edges = connection.execute(
         sa.text("SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION FROM mysql.role_edges")
-    )
+    ).all()
     memberships: dict[tuple[str, str | None], list[Membership]] = {}
     for user, host, role, role_host, admin in edges:
         is_default = (user, host, role, role_host) in defaults
         own = memberships.setdefault((user, host), [])
         own.append(Membership(label(role, role_host), admin == "Y", is_default))
+    for user, host, role, role_host in sorted(defaults - {tuple(edge[:4]) for edge in edges}):
+        who, what = label(user, host), label(role, role_host)
+        warnings.append(f"That {what} is a default role of {who} is left out: it has it by mandatory_roles only.")
     return [replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts]
 
 
