@@ -15,7 +15,17 @@ from ansible_collections.vya.backupdb.plugins.module_utils.users.registry import
 from kit import mariadb
 from kit import mysql_accounts as kit
 from kit.mysql_accounts import ED25519, PASSWORD, PREFIX, account, may, refusal
-from kit.mysql_contract import TABLE_DENIED, AccountsContract, Servers, Trip, client, lost, read, restore_accounts
+from kit.mysql_contract import (
+    LOCKED_OUT,
+    TABLE_DENIED,
+    AccountsContract,
+    Servers,
+    Trip,
+    client,
+    lost,
+    read,
+    restore_accounts,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +52,9 @@ class TestAccounts(AccountsContract):
         """The installation makes one for the name of the machine, and the server looks up no names."""
         source = read(trip.servers.source)
         (warning,) = source.warnings
-        ignored = trip.servers.source.value("SELECT Host FROM mysql.user WHERE User = 'root' AND Host NOT IN "
-                                            "('localhost', '127.0.0.1', '::1')")
+        ignored = trip.servers.source.value(
+            "SELECT Host FROM mysql.user WHERE User = 'root' AND Host NOT IN ('localhost', '127.0.0.1', '::1')"
+        )
         assert warning.startswith(f"'root'@'{ignored}' is left out: the server ignores it (skip_name_resolve)")
         assert ("root", ignored) not in {(item.name, item.host) for item in source.accounts}
 
@@ -76,7 +87,10 @@ def test_line_51_ed25519(alone: mariadb.MariaDBServer) -> None:
     alone.run("UNINSTALL SONAME 'auth_ed25519'")
     label = f"'{PREFIX}ed'@'%'"
     assert lost(restore_accounts(alone, source)) == {
-        label: ["The server has no authentication plugin ed25519.", "Nobody can log in: it is locked, and has no password."]
+        label: [
+            "The server has no authentication plugin ed25519.",
+            LOCKED_OUT,
+        ]
     }
     assert kit.shown(alone)[account("ed")][0].endswith("IDENTIFIED BY PASSWORD 'invalid' ACCOUNT LOCK")
     assert refusal(alone, "ed", password="") == 1045

@@ -47,9 +47,10 @@ from .mysql_accounts import PASSWORD, PREFIX, account, login, may, refusal, role
 from .workshop import HOST, Workshop
 
 SHOP = f"{PREFIX}_shop"
-DENIED, TABLE_DENIED, COLUMN_DENIED, NEEDS_PRIVILEGE, TOO_MANY = 1045, 1142, 1143, 1227, 1226
+DENIED, TABLE_DENIED, COLUMN_DENIED, ROUTINE_DENIED, TOO_MANY = 1045, 1142, 1143, 1370, 1226
 LOCKED, EXPIRED = (3118, 4151), (1820, 1862)
 ADMINISTRATORS = ("root", "mysql")
+LOCKED_OUT = "Nobody can log in: it is locked, and has no password."
 
 
 @dataclass
@@ -163,7 +164,7 @@ def changed_accounts(flavour: str) -> list[str]:
         f"ALTER USER {account('column')} IDENTIFIED BY 'new' RETAIN CURRENT PASSWORD",
         f"ALTER USER {history} PASSWORD HISTORY DEFAULT PASSWORD REQUIRE CURRENT DEFAULT PASSWORD_LOCK_TIME 2",
         f"ALTER USER {history} COMMENT 'another'",
-        f"ALTER USER {account('optional')} ATTRIBUTE '{{\"more\": [1], \"n\": null}}'",
+        f'ALTER USER {account("optional")} ATTRIBUTE \'{{"more": [1], "n": null}}\'',
         f"REVOKE BINLOG_ADMIN, CONNECTION_ADMIN ON *.* FROM {history}",
         f"GRANT CONNECTION_ADMIN ON *.* TO {history}",
         f"GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO {history} WITH GRANT OPTION",
@@ -312,15 +313,23 @@ class AccountsContract:
     def test_routine_privileges(self, server: Any) -> None:
         assert may(server, "routine", f"CALL `{SHOP}`.p()") == [(1,)]
         assert may(server, "routine", f"SELECT `{SHOP}`.f()") == [(7,)]
-        assert refusal(server, "column", f"SELECT `{SHOP}`.f()") == 1370
+        assert refusal(server, "column", f"SELECT `{SHOP}`.f()") == ROUTINE_DENIED
         may(server, "routine", f"GRANT EXECUTE ON FUNCTION `{SHOP}`.f TO {account('routine')}")
-        assert refusal(server, "routine", f"GRANT EXECUTE ON PROCEDURE `{SHOP}`.p TO {account('routine')}") != 0
+        assert (
+            refusal(server, "routine", f"GRANT EXECUTE ON PROCEDURE `{SHOP}`.p TO {account('routine')}")
+            == ROUTINE_DENIED
+        )
 
     def test_all_privileges_with_grant_option_and_proxy(self, server: Any) -> None:
         who = account("plain")
         shop = f"`{SHOP}`.*"
         may(server, "grants", f"GRANT DELETE ON {shop} TO {who}", f"REVOKE DELETE ON {shop} FROM {who}")
-        may(server, "grants", f"GRANT PROXY ON {account('who')} TO {who}", f"REVOKE PROXY ON {account('who')} FROM {who}")
+        may(
+            server,
+            "grants",
+            f"GRANT PROXY ON {account('who')} TO {who}",
+            f"REVOKE PROXY ON {account('who')} FROM {who}",
+        )
         assert refusal(server, "grants", f"GRANT SELECT ON `{PREFIX}_locked`.t TO {who}") == TABLE_DENIED
         assert refusal(server, "who", f"GRANT PROXY ON {account('column')} TO {who}") in (DENIED, 1698)
 

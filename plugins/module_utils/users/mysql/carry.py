@@ -96,28 +96,24 @@ class Target:
 @dataclass
 class Carried:
     """An account in the target's terms, and what is lost on the way. ``can_log_in`` is False where no way to log in
-    could be kept, ``has_place`` where the target can't have the account at all."""
+    could be kept."""
 
     account: Account
     lost: list[str]
     can_log_in: bool = True
-    has_place: bool = True
 
 
 def label_on(target: Target, source: Accounts, account: Account) -> str:
-    """What the target calls an account: roles have a host in MySQL, and none in MariaDB."""
+    """What the target calls, or would call, an account: roles have a host in MySQL, and none in MariaDB."""
     if source.flavour == target.flavour or not account.is_role:
         return account.label
     return label(account.name, None if target.flavour == "mariadb" else "%")
 
 
 def carry(target: Target, source: Accounts, account: Account) -> Carried:
-    """The account as the target can hold it."""
+    """The account, which has a place there, as the target can hold it."""
     carried = Carried(account, [])
     if source.flavour != target.flavour:
-        reason = _no_place(target, source, account)
-        if reason:
-            return Carried(account, [reason], has_place=False)
         _carry_names(target, source, carried)
     if not account.is_role:
         _carry_login(target, source, carried)
@@ -126,10 +122,10 @@ def carry(target: Target, source: Accounts, account: Account) -> Carried:
     return carried
 
 
-def _no_place(target: Target, source: Accounts, account: Account) -> str | None:
-    """Why a role can't be there: two that differ only in their hosts are one in MariaDB, and a role and an account of
-    that name are one in MySQL. Its privileges must not fall to the other one."""
-    if not account.is_role:
+def no_place(target: Target, source: Accounts, account: Account) -> str | None:
+    """Why a role can't be on the target, None where it can: two that differ only in their hosts are one in MariaDB, and
+    a role and an account of that name are one in MySQL. Its privileges must not fall to the other one."""
+    if not account.is_role or source.flavour == target.flavour:
         return None
     if account.label == PUBLIC:
         return "MySQL has no role that everybody has: it is not made."
@@ -151,7 +147,7 @@ def _carry_names(target: Target, source: Accounts, carried: Carried) -> None:
     has_default = False
     for membership in account.memberships:
         role = next((other for other in source.accounts if other.label == membership.role), None)
-        if role is None or not role.is_role or _no_place(target, source, role):
+        if role is None or not role.is_role or no_place(target, source, role):
             carried.lost.append(f"{membership.role} is no role there, and can't be given as one.")
             continue
         one_default_only = target.flavour == "mariadb" and has_default
@@ -171,9 +167,14 @@ def _carry_login(target: Target, source: Accounts, carried: Carried) -> None:
     same = _METHODS[target.flavour] if crossing else {}
     second = [way for way in account.authentication if way.method == SECOND_PASSWORD]
     ways = [
-        Authentication(same.get(way.method, way.method), way.secret)
+        Authentication(same[way.method]) if way.method in same else way
         for way in account.authentication
         if way not in second
+    ]
+    carried.lost += [  # MariaDB's plugin takes no notice of it
+        f"{way.method} for {way.secret}, another user of the system: for the one of its own name only."
+        for way in account.authentication
+        if way.method in same and way.secret
     ]
     usable = [way for way in ways if way.method in target.plugins]
     unknown = dict.fromkeys(way.method for way in ways if way.method not in target.plugins)
@@ -187,7 +188,9 @@ def _carry_login(target: Target, source: Accounts, carried: Carried) -> None:
         usable = [way for way in usable if way.secret != NEVER_FITS]
         if len(usable) > 1:
             others = ", ".join(way.method for way in usable[1:])
-            carried.lost.append(f"MySQL has one way to log in for each account: it is {usable[0].method}, not {others}.")
+            carried.lost.append(
+                f"MySQL has one way to log in for each account: it is {usable[0].method}, not {others}."
+            )
             usable = usable[:1]
     if second and (crossing or not usable):
         carried.lost.append("Its second password (RETAIN CURRENT PASSWORD).")
@@ -198,7 +201,6 @@ def _carry_login(target: Target, source: Accounts, carried: Carried) -> None:
     carried.can_log_in = False
     carried.lost.append("Nobody can log in: it is locked, and has no password.")
     attributes = {**account.attributes, "ACCOUNT LOCK": True}
-    attributes.pop("PASSWORD EXPIRE", None)
     carried.account = replace(account, authentication=(), attributes=attributes)
 
 

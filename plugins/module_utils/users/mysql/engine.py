@@ -18,7 +18,7 @@ from ...security.redact import Redactor
 from ..base import Changes, Statement, UsersEngine
 from ..model import Account, Accounts, Grant
 from . import statements
-from .carry import Target, carry, label_on
+from .carry import Target, carry, label_on, no_place
 from .reading import read_accounts
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -39,14 +39,17 @@ class MySQLUsers(UsersEngine):
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance)
         self._engine = create_engine(instance)
+        self._connection: sa.Connection | None = None
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        with translated_errors(self.instance), self._engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            # Backslashes in strings are escapes, double quotes are strings, and names are shown in backticks.
-            run_quoted(connection, "SET SESSION sql_mode = '', sql_quote_show_create = 1")
-            yield connection
+        """One session for all: there are thousands of statements."""
+        with translated_errors(self.instance):
+            if self._connection is None or self._connection.invalidated:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                # Backslashes in strings are escapes, double quotes are strings, and names are shown in backticks.
+                run_quoted(self._connection, "SET SESSION sql_mode = '', sql_quote_show_create = 1")
+            yield self._connection
 
     @cached_property
     def _target(self) -> Target:
@@ -63,9 +66,10 @@ class MySQLUsers(UsersEngine):
             ) from None
 
     def changes(self, source: Accounts, wanted: Account, current: Account | None, revoke: bool) -> Changes:
+        reason = no_place(self._target, source, wanted)
+        if reason:
+            return Changes([], [reason])
         carried = carry(self._target, source, wanted)
-        if not carried.has_place:
-            return Changes([], carried.lost)
         needed = statements.statements(self._target, carried, current, revoke)
         if needed and current and carried.account.label == self._target.me:
             return Changes([], ["It is the account that restores, and is left as it is."])
@@ -75,11 +79,10 @@ class MySQLUsers(UsersEngine):
         return Changes(needed, lost)
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
-        carried = carry(self._target, source, wanted)
-        return not carried.has_place or statements.same_identity(carried, current)
+        return statements.same_identity(carry(self._target, source, wanted), current)
 
     def label_here(self, source: Accounts, account: Account) -> str:
-        return label_on(self._target, source, account)
+        return "" if no_place(self._target, source, account) else label_on(self._target, source, account)
 
     def concerns(self, grant: Grant, database: str) -> bool:
         if grant.kind == "database":
@@ -108,4 +111,6 @@ class MySQLUsers(UsersEngine):
         return set(inventory.notes["definers"])
 
     def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()

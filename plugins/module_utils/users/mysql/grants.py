@@ -90,7 +90,9 @@ def _object(tokens: _Tokens, privilege: str) -> tuple[str, tuple[str, ...]]:
         tokens.skip("*")
         return "server", ()
     if not tokens.at_name():
-        raise QueryFailedError(f"The server grants {privilege} on {tokens.take()}, unknown here. Update the collection.")
+        raise QueryFailedError(
+            f"The server grants {privilege} on {tokens.take()}, unknown here. Update the collection."
+        )
     outer = tokens.take()
     separator = tokens.take()
     if privilege == "PROXY" and separator == "@":

@@ -122,7 +122,7 @@ def as_bytes(secret: str | None) -> bytes:
 
 def _mysql_account(row: Mapping[str, Any]) -> Account:
     name, host, secret = str(row["user"]), str(row["host"]), bytes.fromhex(row["secret"] or "")
-    locked, expired = row["account_locked"] == "Y", row["password_expired"] == "Y"
+    locked, expired = (row[name] == "Y" for name in ("account_locked", "password_expired"))
     is_role = locked and expired and not secret  # what CREATE ROLE makes, and nobody can log in as
     attributes = _common(row)
     values = {
@@ -170,7 +170,7 @@ def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Acco
                    Password_require_current AS password_require_current, User_attributes AS user_attributes
             FROM mysql.user""")
     )
-    rows = result.mappings().all()
+    rows: list[dict[str, Any]] = [{**row} for row in result.mappings()]
     accounts = [_mysql_account(row) for row in rows]
     for account, row in zip(accounts, rows, strict=True):
         warnings += _unknown(account.label, json.loads(row["user_attributes"] or "{}"), _USER_ATTRIBUTES)
@@ -180,15 +180,16 @@ def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Acco
     defaults = {tuple(row) for row in chosen}
     edges = connection.execute(
         sa.text("SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION FROM mysql.role_edges")
-    )
+    ).all()
     memberships: dict[tuple[str, str | None], list[Membership]] = {}
     for user, host, role, role_host, admin in edges:
         is_default = (user, host, role, role_host) in defaults
         own = memberships.setdefault((user, host), [])
         own.append(Membership(label(role, role_host), admin == "Y", is_default))
-    return [
-        replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts
-    ]
+    for user, host, role, role_host in sorted(defaults - {tuple(edge[:4]) for edge in edges}):
+        who, what = label(user, host), label(role, role_host)
+        warnings.append(f"That {what} is a default role of {who} is left out: it has it by mandatory_roles only.")
+    return [replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts]
 
 
 def _grants(connection: sa.Connection, account: Account, literal_names: bool) -> tuple[Grant, ...] | None:
@@ -210,7 +211,7 @@ def _grants(connection: sa.Connection, account: Account, literal_names: bool) ->
 
 def literal_database_names(connection: sa.Connection) -> bool:
     """Whether ``%`` and ``_`` in the database names of grants are no wildcards (MySQL manual, "partial_revokes")."""
-    return catalog.variable(connection, "partial_revokes") == "ON"
+    return bool(catalog.variable(connection, "partial_revokes") == "ON")
 
 
 def read_accounts(connection: sa.Connection) -> Accounts:
@@ -228,7 +229,7 @@ def read_accounts(connection: sa.Connection) -> Accounts:
         grants = _grants(connection, account, literal_names)
         if grants is None:
             warnings.append(
-                f"{account.label} is left out: the server ignores it (skip_name_resolve) and does not tell its privileges."
+                f"{account.label} is left out: the server ignores it (skip_name_resolve) and tells no privileges of it."
             )
             continue
         accounts.append(replace(account, grants=grants))

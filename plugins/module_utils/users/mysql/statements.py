@@ -13,7 +13,7 @@ from typing import Any
 
 from ...engines.mysql.catalog import literal, quoted
 from ..base import CREATE, MEMBERSHIP, PRIVILEGE, Statement
-from ..model import Account, Authentication, Grant, Membership
+from ..model import Account, Authentication, Grant
 from .carry import ALL, NEVER_FITS, Carried, Target, unescaped_pattern
 from .grants import PUBLIC
 from .reading import LIMITS, NATIVE, SECOND_PASSWORD, as_bytes
