@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import TargetExistsError
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.maker import SetMaker
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_backup import (
@@ -18,6 +20,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_back
     back_up_users,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_restore import (
+    UsersRestore,
     UsersRestoreWanted,
     restore_users,
 )
@@ -56,6 +59,8 @@ CHANGES = (
     "GRANT EXECUTE ON FUNCTION crm.f(int, text) TO PUBLIC",
     "REVOKE SELECT ON crm.v FROM PUBLIC",
     "GRANT DELETE ON crm.customers TO owner",
+    "GRANT USAGE ON TYPE crm.state TO app WITH GRANT OPTION",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE owner IN SCHEMA crm GRANT SELECT ON TABLES TO reader WITH GRANT OPTION",
     "GRANT CONNECT ON DATABASE shop TO PUBLIC",
     "REVOKE GRANT OPTION FOR SET ON PARAMETER log_statement FROM app",
     "ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT EXECUTE ON FUNCTIONS TO PUBLIC",
@@ -153,6 +158,11 @@ class TestRoles(RoleCases):
             'GRANT "writer" TO "deputy" WITH ADMIN OPTION GRANTED BY "boss" '
             "(role writer or its grantor boss is missing)"
         ]
+        source.run("shop", "DROP OWNED BY m_mid", "DROP ROLE m_mid")
+        assert troubles(bring_back(source.instance(), accounts, "skip", "a_last")) == [
+            'SET ROLE "m_mid"; GRANT SELECT ON TABLE "crm"."customers" TO "a_last"; RESET ROLE '
+            "(table shop.crm.customers or its grantor m_mid is missing)"
+        ]
         assert troubles(bring_back(source.instance(), accounts)) == []
         assert done(bring_back(source.instance(), accounts, "update")) == 0
 
@@ -192,6 +202,10 @@ class TestRoles(RoleCases):
             "Its password is not in the backup, because pg_authid could not be read. Set one."
         ]
         assert plans["reader"].changes.lost == []
+        other.run("postgres", "ALTER ROLE reader PASSWORD 'x'", "ALTER ROLE app PASSWORD 'x'")
+        assert bring_back(other.instance(), seen, "update", "app", "reader")["reader"].of_phase("create") == []
+        assert other.value("postgres", "SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == 4
+        other.run("postgres", "ALTER ROLE app PASSWORD NULL")
         assert (
             other.value("postgres", "SELECT count(*) FROM pg_authid WHERE rolname = 'app' AND rolpassword IS NULL") == 1
         )
@@ -208,6 +222,25 @@ class TestRoles(RoleCases):
         assert again["user"].changes.lost == [
             "Its password was left as it is, because pg_authid could not be read there."
         ]
+
+    def test_more_objects_take_no_more_queries(self, source: PostgresServer) -> None:
+        queries: list[str] = []
+
+        def count(*event: Any) -> None:
+            queries.append(event[2])
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", count)
+        try:
+            source.create("shop")
+            read(source.instance())
+            few = len(queries)
+            made = [f"CREATE ROLE r{number}; CREATE TABLE t{number} (id int)" for number in range(50)]
+            source.run("shop", *made, *(f"GRANT SELECT ON t{number} TO r{number}" for number in range(50)))
+            found = read(source.instance())
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", count)
+        assert [len(account.grants) for account in found.accounts] == [1] * 50
+        assert len(queries) == 2 * few
 
     def test_the_restoring_account_is_left_alone(self, source: PostgresServer, accounts: Accounts) -> None:
         source.run("postgres", "ALTER ROLE many PASSWORD 'another' CONNECTION LIMIT 9")
@@ -243,11 +276,18 @@ class TestRoles(RoleCases):
         log = source.folder / "log"
         assert secrets[0] in log.read_text()
         start = log.stat().st_size
-        first = bring_back(source.instance(), accounts)
-        bring_back(source.instance(), accounts, "update")
+        with closing(PostgreSQLUsers(source.instance())) as engine:
+            restore = UsersRestore(engine, accounts, "skip")
+            plans = restore.plan(accounts.accounts)
+            restore.run(plans)
+            active = source.run(
+                "postgres", "SELECT query FROM pg_stat_activity WHERE application_name = 'vya-backupdb'"
+            )
+        assert not [query for (query,) in active if "ROLE" in query]
+        assert active
         text = log.read_bytes()[start:].decode()
         assert not [secret for secret in secrets if secret in text]
-        assert first["app"].result == "created"
+        assert {plan.result for plan in plans if plan.account.name == "app"} == {"created"}
         source.run("postgres", *(f"ALTER SYSTEM RESET {name}" for name in settings), "SELECT pg_reload_conf()")
 
     def test_what_is_not_kept_is_said(self, source: PostgresServer) -> None:
@@ -257,8 +297,10 @@ class TestRoles(RoleCases):
             "SET allow_system_table_mods = on; INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'x', 'y' "
             "FROM pg_authid WHERE rolname = 'labelled'",
             "ALTER ROLE postgres SET work_mem = '5MB'",
+            "CREATE DATABASE shop ALLOW_CONNECTIONS false",
         )
         assert read(source.instance()).warnings == [
+            "Privileges in databases that allow no connections are not kept: shop.",
             "Security labels of roles are not kept: labelled.",
             "Settings of postgres, the superuser that initdb made, are not kept.",
         ]

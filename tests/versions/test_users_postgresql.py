@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,12 @@ LOST = {
 LOST_OF_18 = {
     "reader": [f"SELECT on default large object shop.owner: {OLDER} has no default privileges on large objects."]
 }
+
+
+SCALE_ROLES, SCALE_TABLES = 1000, 2000
+VERIFIER = "SCRAM-SHA-256$4096:mZ7LC50mW7lE85YK7vZIAQ==$" + ":".join(
+    ["HTrCR2KeBxpSp8lkFtb+PGRczKLzLf9/5H9WuvtiPjM="] * 2
+)
 
 
 @pytest.fixture(scope="module", params=["trixie", "sid"])
@@ -148,3 +155,31 @@ class TestRoles(RoleCases):
         self.check_logins(source)
         source.run("postgres", "ALTER ROLE member INHERIT", "GRANT boss TO member WITH INHERIT TRUE")
         self.check_rights(source)
+
+
+def test_a_thousand_roles(old: PostgresServer) -> None:
+    """Prints how long it takes; `pytest -s` shows it."""
+    lists = """
+        SELECT relname, ARRAY(SELECT unnest(relacl)::text ORDER BY 1) FROM pg_class
+        WHERE relname ~ '^t[0-9]' ORDER BY 1"""
+    old.create("shop")
+    with old.connect("shop") as connection, connection.transaction():
+        for number in range(SCALE_ROLES):
+            connection.execute(f"CREATE ROLE r{number} LOGIN PASSWORD '{VERIFIER}'")
+            if number:
+                connection.execute(f"GRANT r{number // 10} TO r{number}")
+        for number in range(SCALE_TABLES):
+            takers = ", ".join(f"r{(number * factor) % SCALE_ROLES}" for factor in (1, 7, 13))
+            connection.execute(f"CREATE TABLE t{number} (id int); GRANT SELECT, INSERT ON t{number} TO {takers}")
+    before = old.run("shop", lists), postgres_roles.globals_of(old)
+    started = time.monotonic()
+    accounts = read(old.instance())
+    print(f"read in {time.monotonic() - started:.1f} s")
+    with old.connect("shop") as connection:
+        connection.execute(f"DROP OWNED BY {', '.join(postgres_roles.roles(old))}")
+    postgres_roles.drop_roles(old)
+    started = time.monotonic()
+    plans = bring_back(old.instance(), accounts)
+    print(f"restored in {time.monotonic() - started:.1f} s with {done(plans)} statements")
+    assert troubles(plans) == []
+    assert (old.run("shop", lists), postgres_roles.globals_of(old)) == before

@@ -15,7 +15,7 @@ from ...engines.base import Inventory
 from ...engines.connect import run_quoted
 from ...errors import BackupdbError, NotFoundError, PermissionDeniedError, QueryFailedError
 from ...security.redact import Redactor
-from ..base import Changes, Statement, UsersEngine
+from ..base import DELEGATED, Changes, Statement, UsersEngine
 from ..model import Account, Accounts, Grant
 from . import statements
 from .carry import Target, carry, unseen
@@ -29,6 +29,8 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 # PostgreSQL manual, appendix A.
 _MISSING = ("3D000", "3F000", "42703", "42704", "42883", "42P01")
 """Unknown database, schema, column, object (a role or type, say), function, and table."""
+_NO_SUCH_SETTING = "22023"
+"""What SET ROLE says of an unknown role: to the server it is a setting like others (variable.c, check_role)."""
 _DENIED = "42501"
 _NOTHING_DONE = ("01006", "01007")
 """Warnings that privileges were not revoked, or not granted: the statement has done nothing, or not all."""
@@ -100,7 +102,8 @@ class PostgreSQLUsers(UsersEngine):
         sentence = f"Instance {self.instance.id} refused this{where}: {statement.shown}. It said: {words}."
         if state == _DENIED:
             return PermissionDeniedError(f"{sentence} Log in as a superuser, or as a role that may grant that.")
-        return (NotFoundError if state in _MISSING else QueryFailedError)(sentence)
+        missing = state in _MISSING or (state == _NO_SUCH_SETTING and statement.phase == DELEGATED)
+        return (NotFoundError if missing else QueryFailedError)(sentence)
 
     def named_in(self, inventory: Inventory) -> set[str]:
         """Owners, roles with privileges or settings, and those that policies name."""

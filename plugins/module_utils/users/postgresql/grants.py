@@ -112,9 +112,10 @@ def _object(grant: Grant) -> str:
 
 
 def _needs(grant: Grant) -> str:
+    grantor = "" if grant.grantor is None else f" or its grantor {grant.grantor}"
     if grant.kind.startswith(DEFAULT):
         schema = f" or schema {grant.name[2]}" if len(grant.name) > _DEFAULT_NAMES else ""
         return f"role {grant.name[1]}{schema} in database {grant.name[0]}"
     if grant.kind in ("function", "procedure"):
-        return f"{grant.kind} {'.'.join(grant.name[:3])}({grant.name[3]})"
-    return f"{grant.kind} {'.'.join(grant.name)}"
+        return f"{grant.kind} {'.'.join(grant.name[:3])}({grant.name[3]}){grantor}"
+    return f"{grant.kind} {'.'.join(grant.name)}{grantor}"

@@ -52,8 +52,8 @@ _SETTINGS = """
          unnest(setconfig) WITH ORDINALITY AS s(setting, position)
     WHERE setrole <> 0 OR setdatabase = 0 ORDER BY datname COLLATE "C" NULLS FIRST, position"""
 _DATABASES = """
-    SELECT datname::text FROM pg_database
-    WHERE datallowconn AND datconnlimit <> -2 AND NOT starts_with(datname, :staging) ORDER BY datname COLLATE "C" """
+    SELECT datname::text AS name, datallowconn AND datconnlimit <> -2 AS open FROM pg_database
+    WHERE datname <> 'template0' AND NOT starts_with(datname, :staging) ORDER BY datname COLLATE "C" """
 _LABELLED = """
     SELECT rolname FROM pg_roles r
     WHERE EXISTS (SELECT FROM pg_shseclabel s WHERE s.classoid = 'pg_authid'::regclass AND s.objoid = r.oid)
@@ -145,9 +145,12 @@ def read_accounts(sessions: Sessions) -> tuple[Accounts, Owners]:
         memberships = _memberships(connection, names)
         settings = _settings(connection)
         labelled = catalog.names(connection, _LABELLED)
-        databases = connection.execute(sa.text(_DATABASES), {"staging": catalog.STAGING_PREFIX}).scalars().all()
+        databases = connection.execute(sa.text(_DATABASES), {"staging": catalog.STAGING_PREFIX}).all()
         shared = list(shared_privileges(connection, names, version, catalog.STAGING_PREFIX))
-    held = [*shared, *_in_databases(sessions, databases, names, warnings)]
+    closed = [database.name for database in databases if not database.open]
+    if closed:
+        warnings.append(f"Privileges in databases that allow no connections are not kept: {', '.join(closed)}.")
+    held = [*shared, *_in_databases(sessions, [one.name for one in databases if one.open], names, warnings)]
     owners = {(one.grant.kind, one.grant.name): one.owner for one in held}
     grants: dict[int, list[Grant]] = defaultdict(list)
     for one in held:

@@ -29,8 +29,10 @@ _SILENT = {
     "log_transaction_sample_rate": "0",
     "log_min_error_statement": "panic",
     "pg_stat_statements.track_utility": "off",
+    "track_activities": "off",
 }
-"""Settings with which no statement, and so no hash, gets into the server's log (PostgreSQL manual, "What To Log")."""
+"""Settings with which no statement, and so no hash, gets into the server's log or the views of its activity (PostgreSQL
+manual, "What To Log", "Run-time Statistics")."""
 _SETTLE = """
     SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false)"""
 _SILENCE = """

@@ -28,9 +28,11 @@ def same_identity(carried: Carried, current: Account) -> bool:
 
 
 def _same_password(wanted: Account, current: Account) -> bool:
-    """Hashes that could not be read, on either side, count as the same."""
+    """Hashes that could not be read, on either side, count as the same; so does one of a role that can't log in anyway,
+    which a backup that lacks it would take away."""
     ways = (*wanted.authentication, *current.authentication)
-    return any(way.method == UNKNOWN for way in ways) or wanted.authentication == current.authentication
+    unknown = any(way.method == UNKNOWN for way in ways) or (wanted.is_role and not wanted.authentication)
+    return unknown or wanted.authentication == current.authentication
 
 
 def statements(target: Target, carried: Carried, current: Account | None, revoke: bool) -> list[Statement]:
