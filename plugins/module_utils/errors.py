@@ -134,6 +134,12 @@ class RepositoryError(BackupdbError):
     code = "repository_unusable"
 
 
+class RepositoryEmptyError(RepositoryError):
+    """The repository holds no backup set at all: it is not mounted, or nothing was ever backed up to it."""
+
+    code = "repository_empty"
+
+
 class NoSpaceError(BackupdbError):
     """The file system is full, or has too little room for what is to be written."""
 
@@ -162,6 +168,18 @@ class ChecksumMismatchError(BackupdbError):
     """The stored bytes of a part are missing, cut off or altered."""
 
     code = "checksum_mismatch"
+
+
+class UnexpectedFileError(BackupdbError):
+    """The folder of a set holds something that does not belong to it."""
+
+    code = "unexpected_file"
+
+
+class ContentInvalidError(BackupdbError):
+    """A part opens and unpacks, and does not hold what a part of its kind holds, or what the manifest says."""
+
+    code = "content_invalid"
 
 
 class SealBrokenError(BackupdbError):

@@ -233,7 +233,8 @@ def restore_users(
 
     Raises as ``read_source`` and ``UsersRestore.plan``; nothing was changed then.
     """
-    source = UsersSource(wanted.backup, wanted.selection, sealed_only=wanted.sealed_only)
+    of_users = replace(wanted.selection, kind=KIND, database=None)
+    source = UsersSource(wanted.backup, of_users, sealed_only=wanted.sealed_only)
     where, accounts = read_source(source, repository, keyring_path)
     chosen = select_accounts(accounts.accounts, wanted.users, wanted.exclude)
     if wanted.needed_by:

@@ -73,7 +73,7 @@ class UsersEngine(ABC):
         """Whether both log in the same way and have the same attributes, as far as this server can hold them."""
 
     def label_here(self, source: Accounts, account: Account) -> str:
-        """What this server calls an account of ``source``."""
+        """What this server calls an account of ``source``; empty where it can't have it (``changes`` says why)."""
         return account.label
 
     def concerns(self, grant: Grant, database: str) -> bool:

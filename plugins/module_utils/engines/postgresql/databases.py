@@ -19,6 +19,7 @@ from ...errors import (
     TargetExistsError,
     TargetUnfitError,
 )
+from ..base import SCRATCH_PREFIX, dropped_after
 from ..connect import create_engine, driver_sentence, run_quoted, translated_errors
 from . import catalog
 from .catalog import STAGING_PREFIX
@@ -167,13 +168,13 @@ def _claimed(connection: sa.Connection, database: str) -> Iterator[bool]:
             connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
 
 
-def _drop_leftovers(instance: Instance, connection: sa.Connection) -> None:
-    """Drops what killed restores have left: our databases that no living restore claims and nobody is connected to."""
+def _drop_leftovers(instance: Instance, connection: sa.Connection, prefix: str) -> None:
+    """Drops what killed runs have left: our databases that no living run claims and nobody is connected to."""
     found = connection.execute(
         sa.text("""
             SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
               AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) LIMIT :most"""),
-        {"prefix": STAGING_PREFIX, "most": LEFTOVERS},
+        {"prefix": prefix, "most": LEFTOVERS},
     )
     for name in found.scalars().all():
         with _claimed(connection, name) as ours:
@@ -295,7 +296,7 @@ def staging(maintenance: Maintenance, owner: str | None, properties: Mapping[str
     instance = maintenance.instance
     name = _staging_name("restore")
     with maintenance.connection() as connection, _claimed(connection, name):
-        _drop_leftovers(instance, connection)
+        _drop_leftovers(instance, connection, STAGING_PREFIX)
         version = major_of(connection)
         # Naming the usual one, which is everybody's to use, takes a privilege all the same.
         tablespace = properties["tablespace"] in set(catalog.names(connection, catalog.TABLESPACES)) - {"pg_default"}
@@ -314,3 +315,18 @@ def staging(maintenance: Maintenance, owner: str | None, properties: Mapping[str
             with suppress(BackupdbError), maintenance.connection() as fresh:  # else the next restore drops it
                 drop(instance, fresh, name)
             raise
+
+
+@contextmanager
+def scratch(maintenance: Maintenance) -> Iterator[str]:
+    """A claimed name for a scratch database; what stands under it is dropped at the end."""
+    instance, name = maintenance.instance, SCRATCH_PREFIX + secrets.token_hex(6)
+
+    def drop_it() -> None:
+        with maintenance.connection() as connection:  # another one: a long restore may have cost us the first
+            drop(instance, connection, name)
+
+    with maintenance.connection() as connection:
+        _drop_leftovers(instance, connection, SCRATCH_PREFIX)
+        with _claimed(connection, name), dropped_after(instance, name, drop_it):
+            yield name
