@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_rest
     UsersRestoreWanted,
     restore_users,
 )
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.users_set import script_of
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import load_keyring
 from ansible_collections.vya.backupdb.plugins.module_utils.users.model import Accounts
@@ -261,6 +263,26 @@ class TestRoles(RoleCases):
                 other.run("template1", "CREATE DATABASE between")
         finally:
             other.run("template1", "CREATE DATABASE postgres", "DROP DATABASE between")
+
+    def test_the_script_is_enough(self, source: PostgresServer, other: PostgresServer, accounts: Accounts) -> None:
+        """For people who have nothing but the set: psql runs it. Who passes on what others gave may have to wait."""
+        with closing(PostgreSQLUsers(source.instance())) as engine:
+            script = script_of(engine, accounts)
+        psql = ["psql", f"--host={other.folder}", f"--port={other.port}", "--username=postgres", "--quiet"]
+
+        def run() -> tuple[int, set[str]]:
+            done = subprocess.run([*psql, "postgres"], input=script, text=True, capture_output=True, check=False)
+            errors = {line for line in done.stderr.splitlines() if "rror" in line or "ERROR" in line}
+            return done.returncode, {line for line in errors if "already exists" not in line}
+
+        code, errors = run()
+        assert code == 2
+        assert any('database "shop" does not exist' in line for line in errors)
+        postgres_roles.make_databases(other)
+        run()
+        assert run() == (0, set())
+        assert postgres_roles.globals_of(other) == postgres_roles.globals_of(source)
+        assert postgres_roles.lists(other) == postgres_roles.lists(source)
 
     def test_no_hash_gets_into_the_log(self, source: PostgresServer, accounts: Accounts) -> None:
         postgres_roles.drop_databases(source)

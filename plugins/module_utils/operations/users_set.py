@@ -26,17 +26,22 @@ def store_accounts(store: PartStore, engine: UsersEngine, accounts: Accounts) ->
     text = json.dumps(accounts.to_json(), indent=1, sort_keys=True)
     return [
         store.store_bytes(0, ACCOUNTS_PART, ACCOUNTS_KIND, text.encode()),
-        store.store_bytes(1, SQL_PART, "sql", _script(engine, accounts).encode()),
+        store.store_bytes(1, SQL_PART, "sql", script_of(engine, accounts).encode()),
     ]
 
 
-def _script(engine: UsersEngine, accounts: Accounts) -> str:
+def script_of(engine: UsersEngine, accounts: Accounts) -> str:
+    """The statements that make the accounts, for the server's own client."""
     changes = [engine.changes(accounts, account, None, revoke=False) for account in accounts.accounts]
     lines = [f"-- {accounts.flavour} {accounts.server_version}, {len(accounts.accounts)} accounts and roles"]
+    place = None
     for phase in PHASES:
-        for statement in (item for change in changes for item in change.statements if item.phase == phase):
-            where = f" -- in database {json.dumps(statement.database)}" if statement.database else ""
-            lines.append(f"{statement.sql};{where}")
+        found = [item for change in changes for item in change.statements if item.phase == phase]
+        for statement in sorted(found, key=lambda item: item.database or ""):
+            if statement.database != place:
+                place = statement.database
+                lines.append(engine.entering(place))
+            lines.append(f"{statement.sql};")
     return "\n".join(lines) + "\n"
 
 

@@ -80,6 +80,10 @@ class UsersEngine(ABC):
         """Whether a privilege is on a database or on something in it."""
         return grant.name[:1] == (database,)
 
+    def entering(self, database: str | None) -> str:
+        """A line of a script after which its statements run in that database, or where it does not matter."""
+        return ""
+
     @abstractmethod
     def execute(self, statements: Sequence[Statement]) -> None:
         """Runs statements of one account and phase. Raises NotFoundError

@@ -13,6 +13,7 @@ from itertools import groupby
 from ...config import Instance
 from ...engines.base import Inventory
 from ...engines.connect import run_quoted
+from ...engines.postgresql.sql import quoted
 from ...errors import BackupdbError, NotFoundError, PermissionDeniedError, QueryFailedError
 from ...security.redact import Redactor
 from ..base import DELEGATED, Changes, Statement, UsersEngine
@@ -70,6 +71,10 @@ class PostgreSQLUsers(UsersEngine):
         if grant.kind in SHARED and grant.kind != "database":
             return False
         return super().concerns(grant, database)
+
+    def entering(self, database: str | None) -> str:
+        """For psql."""
+        return f"\\connect {quoted(database or 'postgres')}"
 
     def execute(self, statements: Sequence[Statement]) -> None:
         """One transaction for each database, one after the other: none of its statements has an effect if one fails.
