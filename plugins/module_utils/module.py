@@ -71,6 +71,10 @@ INSTANCE_SPEC: dict[str, Any] = {
     "instance": {"type": "str"},
     "connection": {"type": "dict", "options": CONNECTION_SPEC},
 }
+INSTANCES_SPEC: dict[str, Any] = {
+    "instance": {"type": "str"},
+    "connections": {"type": "list", "elements": "dict", "options": CONNECTION_SPEC},
+}
 
 
 def from_environment(name: str, **spec: Any) -> dict[str, Any]:
@@ -212,6 +216,15 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         if self.params["instance"] or self.params["connection"]:
             return [self.instance_of(self.params)]
         return [instance for instance in self._config(required=True).instances if instance.enabled]
+
+    def every_instance(self) -> list[Instance]:
+        """The instances that the options of INSTANCES_SPEC describe or, without any, all of the configuration file,
+        the ones that are switched off included."""
+        if self.params["connections"]:
+            return [self.instance_of({"connection": connection}) for connection in self.params["connections"]]
+        if self.params["instance"]:
+            return [self.instance_of(self.params)]
+        return list(self._config(required=True).instances)
 
     def repository(self) -> LocalRepository:
         root = self.params["repository"] or self._config(required=False).repository or DEFAULT_REPOSITORY
