@@ -126,12 +126,13 @@ def unfit_libraries() -> list[str]:
 class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that runs library calls and turns their errors into fail_json."""
 
-    def __init__(self, argument_spec: dict[str, Any], **arguments: Any) -> None:
+    def __init__(self, argument_spec: dict[str, Any], needs_libraries: bool = True, **arguments: Any) -> None:
         super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
-        self._require_libraries()
-        self._secrets: list[str | None] = [(self.params.get("connection") or {}).get("password")]
+        if needs_libraries:
+            self._require_libraries()
+        self._secrets: list[str | None] = [self.params.get("password"), (self.params.get("connection") or {}).get("password")]
         self._audit: AuditLog | None = None
 
     def _require_libraries(self) -> None:
