@@ -20,6 +20,11 @@ options:
     type: list
     elements: dict
     required: true
+  astray:
+    description: Receivers to whom nothing was posted, since their C(url) is none.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -44,6 +49,10 @@ from ansible_collections.vya.backupdb.plugins.module_utils.security.redact impor
 TOLD = range(200, 300)
 
 
+def _name(receiver: Mapping[str, Any]) -> str:
+    return str(receiver.get("name") or receiver["type"])
+
+
 def _problem(result: Mapping[str, Any]) -> str | None:
     if result.get("message_id") or result.get("status") in TOLD or result.get("skipped"):
         return None
@@ -51,15 +60,16 @@ def _problem(result: Mapping[str, Any]) -> str | None:
     address = urlsplit(str(receiver.get("url", "")))
     secrets = [receiver.get("password"), receiver.get("url"), address.path.strip("/"), address.query, address.password]
     secrets += [str(value) for value in (receiver.get("headers") or {}).values()]
-    name = receiver.get("name") or receiver["type"]
+    name = _name(receiver)
     if result.get("status", -1) > 0:
         return f"{name}: the receiver answered with HTTP status {result['status']}."
     reason = " ".join(str(result.get("msg", "no reason was given")).split())
     return Redactor(secrets)(f"{name}: {reason}")
 
 
-def delivery_problems(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [problem for problem in map(_problem, results) if problem]
+def delivery_problems(results: Iterable[Mapping[str, Any]], astray: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    found = [problem for problem in map(_problem, results) if problem]
+    return found + [f"{_name(receiver)}: its url is no address of a web server." for receiver in astray]
 
 
 class FilterModule:

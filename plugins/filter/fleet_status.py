@@ -45,19 +45,25 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-RESULT = "__monitoring_run"
+RESULT, NOTE = "__monitoring_run", "__notify_outcome"
+NO_ANSWER = "The host did not answer."
 FIELDS = ("host", "collected", "healthy", "problems", "counts", "instances", "databases", "repository")
 
 
-def _status(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def _noted(host: str, variables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     try:
-        result = variables[host][RESULT]
+        return variables[host][name]
     except KeyError:
-        return {"host": host, "error": "The host did not answer."}
+        return {}
+
+
+def _status(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    result = _noted(host, variables, RESULT)
     if "databases" in result:
         # Under its name in the inventory: several hosts may share a name in a repository.
         return {**{name: result[name] for name in FIELDS}, "host": host}
-    return {"host": host, "error": str(result.get("msg", "The host did not answer."))}
+    reason = result.get("msg") or _noted(host, variables, NOTE).get("message") or NO_ANSWER
+    return {"host": host, "error": str(reason)}
 
 
 def fleet_status(hosts: Iterable[str], variables: Mapping[str, Any]) -> list[dict[str, Any]]:

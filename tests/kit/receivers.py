@@ -89,11 +89,17 @@ def mail_server(context: ssl.SSLContext | None = None, login: tuple[str, str] | 
             self.wfile.write(f"{text}\r\n".encode())
 
         def handle(self) -> None:
-            self.encrypted, self.to = False, []
+            self.encrypted: ssl.SSLSocket | None = None
+            self.to: list[str] = []
             self.answer("220 sink")
-            while line := self.rfile.readline():
-                if self.command(line.decode().rstrip("\r\n")):
-                    return
+            try:
+                while (line := self.rfile.readline()) and not self.command(line.decode().rstrip("\r\n")):
+                    pass
+            except ssl.SSLError:
+                pass  # the client does not trust us
+            finally:
+                if self.encrypted:
+                    self.encrypted.close()
 
         def command(self, line: str) -> bool:
             word = line.split(" ")[0].upper()
@@ -106,9 +112,8 @@ def mail_server(context: ssl.SSLContext | None = None, login: tuple[str, str] | 
                 self.answer(f"250 {offers[-1]}")
             elif word == "STARTTLS" and context:
                 self.answer("220 go ahead")
-                self.request = context.wrap_socket(self.connection, server_side=True)
-                self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
-                self.encrypted = True
+                self.encrypted = context.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = self.encrypted.makefile("rb"), self.encrypted.makefile("wb", 0)
             elif word == "AUTH":
                 _nothing, username, password = base64.b64decode(line.split(" ")[2]).decode().split("\0")
                 mailbox.logins.append((username, password))
@@ -124,7 +129,7 @@ def mail_server(context: ssl.SSLContext | None = None, login: tuple[str, str] | 
                     lines.append(text.removeprefix(b".") if text.startswith(b"..") else text)
                 mailbox.messages.append(message_from_bytes(b"".join(lines), policy=policy.default))
                 mailbox.recipients.append(self.to)
-                mailbox.encrypted.append(self.encrypted)
+                mailbox.encrypted.append(self.encrypted is not None)
                 self.answer("250 kept")
             else:
                 self.answer("221 bye" if word == "QUIT" else "250 ok")

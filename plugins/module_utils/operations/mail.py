@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import smtplib
 import ssl
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from ..errors import InvalidConfigError, MailFailedError
 
 PLAIN, STARTTLS, TLS = "none", "starttls", "tls"
 PORTS = {PLAIN: 25, STARTTLS: 587, TLS: 465}
+LOGGED_IN = 235
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -41,7 +43,7 @@ def compose(sender: str, to: Sequence[str], subject: str, body: str) -> EmailMes
         try:
             message[header] = ", ".join(addresses)
         except ValueError:
-            raise InvalidConfigError(f"{option}: {addresses!r} is not an address.") from None
+            raise InvalidConfigError(f"{option}: {addresses!r} is no address.") from None
     message["Subject"] = " ".join(subject.split())
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
@@ -61,7 +63,7 @@ def send(server: MailServer, message: EmailMessage) -> None:
     try:
         with _connected(server) as connection:
             if server.username:
-                connection.login(server.username, server.password or "")
+                _log_in(connection, server.username, server.password or "")
             refused = connection.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients
@@ -89,6 +91,18 @@ def _connected(server: MailServer) -> smtplib.SMTP:
         connection.close()
         raise
     return connection
+
+
+def _log_in(connection: smtplib.SMTP, username: str, password: str) -> None:
+    """As smtplib does, but for letters beyond ASCII, which it refuses: RFC 4616 sends them as UTF-8."""
+    if (username + password).isascii():
+        connection.login(username, password)
+        return
+    connection.ehlo_or_helo_if_needed()
+    secret = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
+    code, answer = connection.docmd("AUTH", f"PLAIN {secret}")
+    if code != LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, answer)
 
 
 def _context(server: MailServer) -> ssl.SSLContext:
