@@ -45,7 +45,7 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-RESULT, NOTE = "__monitoring_run", "__notify_outcome"
+RESULT, PROBE = "__monitoring_run", "__notify_probe"
 NO_ANSWER = "The host did not answer."
 FIELDS = ("host", "collected", "healthy", "problems", "counts", "instances", "databases", "repository")
 
@@ -62,7 +62,7 @@ def _status(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     if "databases" in result:
         # Under its name in the inventory: several hosts may share a name in a repository.
         return {**{name: result[name] for name in FIELDS}, "host": host}
-    reason = result.get("msg") or _noted(host, variables, NOTE).get("message") or NO_ANSWER
+    reason = result.get("msg") or _noted(host, variables, PROBE).get("msg") or NO_ANSWER
     return {"host": host, "error": str(reason)}
 
 

@@ -132,7 +132,10 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
         if needs_libraries:
             self._require_libraries()
-        self._secrets: list[str | None] = [self.params.get("password"), (self.params.get("connection") or {}).get("password")]
+        self._secrets: list[str | None] = [
+            self.params.get("password"),
+            (self.params.get("connection") or {}).get("password"),
+        ]
         self._audit: AuditLog | None = None
 
     def _require_libraries(self) -> None:

@@ -132,7 +132,7 @@ def test_hosts_that_never_answered_are_in_the_data(tmp_path: Path) -> None:
     variables = {
         "db1": {"__monitoring_run": {**status(tmp_path), "problems": []}},
         "db2": {"__monitoring_run": {"msg": "Wrong configuration.", "failed": True}},
-        "db3": {"__notify_outcome": {"message": "No route to host"}},
+        "db3": {"__notify_probe": {"msg": "No route to host", "unreachable": True}},
         "db4": {},
     }
     fleet = FleetStatus().filters()["fleet_status"](variables, variables)
