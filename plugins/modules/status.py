@@ -32,7 +32,7 @@ attributes:
     details: The files hold figures of the moment.
   idempotent:
     support: full
-    details: The files are written anew, and RV(changed) is true where there was none before.
+    details: The files are written anew, and C(changed) is true where there was none before.
 options:
   host:
     description: The host under whose name the backups are stored. Without it, the host name of the system.
