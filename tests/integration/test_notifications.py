@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_status_writes_metrics_and_one_report_on_all_hosts(controller: Controlle
     files = {"id": "files", "engine": "sqlite", "path": str(controller.folder / "files")}
     stored = {"host": "good", "repository": str(controller.folder / "repository"), "encrypt": False}
     assert len(run_module("backup", connection=files, **stored)["backups"]) == 1
-    report, collector = controller.folder / "out" / "fleet.html", controller.folder / "collector"
+    report, own = controller.folder / "out" / "fleet.html", f"{controller.folder}/{{{{ inventory_hostname }}}}"
     report.parent.mkdir()
     wanted = {
         "report": str(report),
@@ -141,9 +142,9 @@ def test_status_writes_metrics_and_one_report_on_all_hosts(controller: Controlle
         "objectives": {"files": "0s", "*/nothing": ""},
         "fail_unhealthy": True,
         "monitoring": True,
-        "textfile_folder": str(collector),
-        "health_file": str(controller.folder / "health.json"),
-        "health_command": str(controller.folder / "health"),
+        "textfile_folder": own,
+        "health_file": f"{own}/health.json",
+        "health_command": f"{own}/health",
         "notify": [{"type": "webhook", "url": posted.url("/x")}],
     }
     play = controller.play("vya.backupdb.status", **wanted)
@@ -155,8 +156,10 @@ def test_status_writes_metrics_and_one_report_on_all_hosts(controller: Controlle
     assert "Connection refused" in fleet["gone"]["error"]
     assert "{{ shop }}.db" in report.read_text()
     assert {path.stat().st_mode & 0o777 for path in report.parent.iterdir()} == {0o644}
-    assert "vya_backupdb_up" in (collector / "vya-backupdb.prom").read_text()
-    assert (controller.folder / "health").stat().st_mode & 0o111
+    good = controller.folder / "good"
+    assert "vya_backupdb_up" in (good / "vya-backupdb.prom").read_text()
+    health = subprocess.run([good / "health", good / "health.json"], capture_output=True, check=False)
+    assert (health.returncode, json.loads(health.stdout)["counts"]["late"]) == (2, 1)
     ((_path, body),) = posted.requests
     assert body["title"] == "status FAILED on all 3 hosts"
     assert any("late: newest is" in line for entry in body["hosts"] for line in entry["lines"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from prometheus_client.parser import text_string_to_metric_families
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 NAMES = ("broken.db", "fresh.db", "never.db", "old.db", "proven.db", "skipped.db")
-HEALTH = Path(__file__).resolve().parents[2] / "roles" / "monitoring" / "files" / "vya-backupdb-health"
+HEALTH = Path(__file__).resolve().parents[2] / "roles" / "monitoring" / "files" / "health.py"
 
 
 def verification(ok: bool) -> Verification:
@@ -213,7 +214,7 @@ def host(shelf: Shelf, tmp_path: Path) -> dict[str, Any]:
 
 
 def asked(path: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run([HEALTH, path, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, HEALTH, path, *arguments], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
 
