@@ -22,6 +22,31 @@ from kit.sqlite import make, numbers
 PASSWORD = "pass: %s$@#'\" Mañana"
 SECRETS = ("T0KEN", "B0DY", PASSWORD, "Hea-der")
 REFUSED_PORT = 1
+OWN_PLAYS = """
+- name: Back up one host after the other, whatever comes of it
+  hosts: all
+  gather_facts: false
+  serial: 1
+  tasks:
+    - name: Back up
+      block:
+        - ansible.builtin.include_role:
+            name: vya.backupdb.backup
+      rescue:
+        - ansible.builtin.set_fact:
+            own_fault: "{{ ansible_failed_result.msg }}"
+- name: Tell of all of them at once
+  hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: vya.backupdb.notify
+        tasks_from: end.yml
+      vars:
+        __notify_event: backup
+        __notify_fault: "{{ own_fault | default('') }}"
+        __notify_probe: {}
+"""
 
 
 @pytest.fixture
@@ -104,7 +129,9 @@ def test_success_goes_to_others_and_a_check_tells_nobody(controller: Controller,
     wanted = {"notify": receivers, "notify_template": str(template), "notify_subject": "All is well"}
     planned = controller.play("vya.backupdb.backup", "--limit", "good", "--check", **wanted)
     assert (planned.status, posted.requests) == (0, []), planned.output
-    play = controller.play("vya.backupdb.backup", "--limit", "good", **wanted)
+    own = controller.folder / "own.yml"
+    own.write_text(OWN_PLAYS)
+    play = controller.play(str(own), "--limit", "good", **wanted)
     assert play.status == 0, play.output
     ((path, body),) = posted.requests
     assert (path, body["state"], body["title"]) == ("/good-news", "success", "backup succeeded on good")
