@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
-
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / ".build" / "collections"
