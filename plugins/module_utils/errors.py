@@ -212,6 +212,12 @@ class VaultSecretMissingError(BackupdbError):
     code = "vault_secret_missing"
 
 
+class MailFailedError(BackupdbError):
+    """A message could not be handed to the mail server."""
+
+    code = "mail_failed"
+
+
 def as_ours(error: Exception) -> BackupdbError:
     """The error itself where it is one of ours, else what ``unexpected`` makes of it."""
     return error if isinstance(error, BackupdbError) else unexpected(error)

@@ -1,7 +1,5 @@
 """The tables that the plays print."""
 
-from datetime import UTC, datetime, timedelta
-
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
 from ansible_collections.vya.backupdb.plugins.filter.retention_table import FilterModule as RetentionTable
@@ -135,31 +133,45 @@ def test_restores() -> None:
 
 
 def test_status() -> None:
-    def stored(database: str, hours: int, kind: str = "database") -> dict:
-        started = (datetime.now(UTC) - timedelta(hours=hours, seconds=5)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return {"instance": "pg1", "database": database, "kind": kind, "started": started} | {
-            "purpose": "safety" if hours == 0 else "regular",
-            "id": f"{database}_{hours}",
-            "stored_bytes": 1000,
-            "rows": 7,
-        }
-
-    instances = [
-        {
-            "id": "pg1",
-            "reachable": True,
-            "databases": [{"name": name, "excluded": name == "test"} for name in ("shop", "new", "test")],
-        },
-        {"id": "my1", "reachable": False, "databases": [], "code": "connection_failed", "error": "Down."},
+    newest = {"id": "shop_3", "stored_bytes": 1000, "rows": 7, "accounts": 4}
+    entry = {
+        "instance": "pg1", "kind": "database", "database": "shop", "state": "ok", "notes": [], "holds": [], "sets": 2,
+        "newest": newest, "age_seconds": 10800, "rpo_seconds": 86400, "next_due": "2026-11-25T17:00:00.000000Z",
+        "verified": {"level": "decrypt", "finished": "2026-11-25T10:00:00.000000Z", "ok": True},
+    }  # fmt: skip
+    nothing = {"newest": None, "age_seconds": None, "verified": None, "sets": 0, "next_due": None}
+    accounts = {"kind": "users", "database": "", "rpo_seconds": None, "verified": None, "next_due": None}
+    late = {"state": "late", "notes": ["too old"], "holds": [{}], "next_due": "2026-11-25T12:00:00.000000Z"}
+    failed = {"verified": {**entry["verified"], "ok": False}, "state": "failed", "notes": ["damaged"]}
+    status = {
+        "collected": "2026-11-25T12:00:00.000000Z",
+        "instances": [
+            {"id": "pg1", "reachable": True, "error": None, "code": None},
+            {"id": "my1", "reachable": False, "error": "Down.", "code": "connection_failed"},
+        ],
+        "databases": [
+            entry,
+            {**entry, **accounts},
+            {**entry, **late, "database": "crm"},
+            {**entry, **failed, "database": "bad"},
+            {**entry, **nothing, "database": "new", "state": "missing", "notes": ["no backup yet"]},
+            {**entry, **nothing, "database": "test", "state": "excluded", "notes": ["left out"]},
+        ],
+        "repository": {"error": None, "free_bytes": 5_000_000_000, "days_until_full": 40.4, "growth_basis": "sets"},
+    }
+    table = StatusTable().filters()["status_table"]
+    assert words(table(status))[1:] == [
+        "my1 UNREACHABLE connection_failed: Down.",
+        "pg1 (users) shop_3 3 h 1.0 kB 4 accounts 2 never ok",
+        "pg1 bad shop_3 3 h of 24 h 1.0 kB 7 2 FAILED 2 h ago in 5 h FAILED damaged",
+        "pg1 crm shop_3 3 h of 24 h 1.0 kB 7 2 decrypt 2 h ago now LATE too old; 1 on hold",
+        "pg1 new NONE MISSING no backup yet",
+        "pg1 shop shop_3 3 h of 24 h 1.0 kB 7 2 decrypt 2 h ago in 5 h ok",
+        "pg1 test excluded left out",
+        "The repository has 5.0 GB free, enough for at least 40 days.",
     ]
-    backups = [stored("shop", 30), stored("shop", 3), stored("shop", 0), stored("gone", 100), stored("", 1, "users")]
-    assert words(StatusTable().filters()["status_table"](instances, backups))[1:] == [
-        "my1 connection_failed: Down.",
-        "pg1 gone gone_100 4 days 1.0 kB 7 1 no longer on the server",
-        "pg1 new NONE",
-        "pg1 shop shop_3 3 h 1.0 kB 7 2",
-        "pg1 test excluded",
-    ]
+    status["repository"] = {"error": "The repository /x cannot be used."}
+    assert table(status)[-1] == "The repository /x cannot be used."
 
 
 def test_retention() -> None:
