@@ -227,7 +227,7 @@ _LISTS = {
         "concat(defaclrole::regrole, ' ', defaclnamespace::regnamespace, ' ', defaclobjtype)",
         "defaclacl",
     ),
-    "pg_database": ("datname", "datacl"),
+    "pg_database": ("datname", "nullif(datacl, acldefault('d', datdba))"),
     "pg_tablespace": ("spcname", "spcacl"),
     "pg_parameter_acl": ("parname", "paracl"),
 }
