@@ -47,6 +47,11 @@ def accounts(*members: Account, engine: str = "mysql") -> Accounts:
             "mysql",
             ["SELECT on crm.customers (id, name)", "UPDATE on crm.customers (name)", "DELETE on crm.customers"],
         ),
+        (
+            [Grant("table", ("crm", "t"), "SELECT"), Grant("table", ("crm", "t"), "SELECT", ("id",))],
+            "postgresql",
+            ["SELECT on crm.t", "SELECT on crm.t (id)"],
+        ),
         ([Grant("account", ("who", "%"), "PROXY")], "mysql", ["PROXY on 'who'@'%'"]),
         ([Grant("procedure", ("shop", "p"), "EXECUTE")], "mysql", ["EXECUTE on procedure shop.p"]),
         ([Grant("database", ("locked",), "INSERT", revoked=True)], "mysql", ["not INSERT on locked.*"]),

@@ -44,9 +44,9 @@ def _grant_lines(grants: Iterable[Grant], engine: str) -> Iterator[str]:
     columns: dict[tuple[Any, ...], list[str]] = {}
     for grant in grants:
         place = _object(grant, engine), grant.grantable, grant.grantor, grant.revoked
-        columns.setdefault((place, grant.privilege), []).extend(grant.columns)
+        columns.setdefault((place, grant.privilege, bool(grant.columns)), []).extend(grant.columns)
     privileges: dict[tuple[Any, ...], list[str]] = {}
-    for (place, privilege), names in columns.items():
+    for (place, privilege, _limited), names in columns.items():
         privileges.setdefault((place, tuple(names)), []).append(privilege)
     for ((where, grantable, grantor, revoked), names), held in privileges.items():
         what = ", ".join("ALL" if privilege == "ALL PRIVILEGES" else privilege for privilege in held)
