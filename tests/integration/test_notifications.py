@@ -138,6 +138,19 @@ def test_success_goes_to_others_and_a_check_tells_nobody(controller: Controller,
     assert (body["subject"], body["text"]) == ("All is well", "1 host")
 
 
+def test_verification_and_retention_are_told_as_well(controller: Controller, posted: Posted) -> None:
+    receivers = [{"type": "webhook", "url": posted.url("/"), "tell": "always"}]
+    nothing = controller.play("vya.backupdb.retention", "--limit", "good", notify=receivers)
+    assert "repository_unusable" in nothing.output
+    for playbook, options in (("backup", {}), ("verify", {"notify": receivers}), ("retention", {"notify": receivers})):
+        play = controller.play(f"vya.backupdb.{playbook}", "--limit", "good", **options)
+        assert play.status == 0, play.output
+    titles = ["retention FAILED on good", "verify succeeded on good", "retention succeeded on good"]
+    assert [body["title"] for _path, body in posted.requests] == titles
+    told = ["\n".join(body["hosts"][0]["lines"]) for _path, body in posted.requests]
+    assert all("{{ shop }}.db" in lines for lines in told[1:])
+
+
 def test_all_hosts_may_fail_and_receivers_as_well(controller: Controller, posted: Posted) -> None:
     posted.fail = 1
     receivers = [

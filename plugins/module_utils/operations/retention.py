@@ -261,8 +261,10 @@ def retire(
     """Removes the sets of a selection that the policy does not keep or, with ``check``, says which those are.
 
     A selection names whole databases: what is kept depends on all sets of one. Leftovers of runs that were killed go
-    first. Raises RepositoryError where the repository can't be read, or written to.
+    first. Raises RepositoryError where the repository can't be read or written to, or has no set at all: what held sets
+    before may not be mounted.
     """
+    repository.require_populated()
     subjects = _subjects(repository, selection)
     if not check:
         repository.prepare()
