@@ -30,8 +30,14 @@ class ScheduledHost:
 
     def __init__(self, folder: Path, host: Any, wheels: Path, **variables: Any) -> None:
         self.host = host
-        common = {"backupdb_wheelhouse": str(wheels), "backupdb_escrow": False, "backupdb_instances": [WIKI]}
-        inventory = {**host.variables, "backupdb_create_keyring": False, **common, **variables}
+        common = {
+            "ansible_python_interpreter": "auto_silent",
+            "backupdb_create_keyring": False,
+            "backupdb_escrow": False,
+            "backupdb_instances": [WIKI],
+            "backupdb_wheelhouse": str(wheels),
+        }
+        inventory = {**host.variables, **common, **variables}
         self.controller = Controller(folder, {host.name: inventory})
         host.run("mkdir", "-p", "/srv/wiki")
         host.run("python3", "-c", MAKE_DATABASE)

@@ -15,7 +15,7 @@ PROGRAM = "/opt/vya-backupdb/bin/vya-backupdb-job"
 SLOW = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.command": "sleep 8"}]}]
 BAD = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.fail": {"msg": "on purpose"}}]}]
 JOBS: dict[str, Any] = {
-    "backup": {"calendar": "*-*-* *:*:00/5", "random_delay": 0, "variables": {"backupdb_max_age": "1h"}},
+    "backup": {"calendar": "*-*-* *:*:00/20", "random_delay": 0, "variables": {"backupdb_max_age": "1h"}},
     "status": {"enabled": False},
     "slow": {"playbook": "/srv/slow.yml", "calendar": "yearly"},
     "bad": {"playbook": "/srv/bad.yml", "calendar": "yearly", "random_delay": 0},

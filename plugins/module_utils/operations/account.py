@@ -11,7 +11,7 @@ from ..audit import Note, note_nothing
 from ..config import Instance
 from ..engines.account import AccountWanted
 from ..engines.connect import create_engine, translated_errors
-from ..engines.registry import BACKUP_ACCOUNTS
+from ..engines.accounts import BACKUP_ACCOUNTS
 from ..errors import InvalidConfigError
 
 
