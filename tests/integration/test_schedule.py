@@ -74,7 +74,7 @@ def test_cron_where_there_is_no_systemd(site: ScheduledHost) -> None:
     secret = "token: %s$@#'\" Mañana"
     options: dict[str, Any] = {"jobs": JOBS, "variables": {"backupdb_token": secret}}
     assert site.changed("--check", **options) > 0
-    assert site.host.names("/etc/cron.d") == ["e2scrub_all"]
+    assert "vya-backupdb" not in site.host.names("/etc/cron.d")
     first = site.schedule("-vvv", "--diff", **options)
     assert first.status == 0, first.output
     told = first.output.split("TASK [")[1:]  # what Ansible says of extra variables is not ours
@@ -104,5 +104,5 @@ def test_wrong_jobs_are_refused_and_all_goes_in_the_end(site: ScheduledHost) -> 
     assert (zone.status, "knows the time zone of the host only" in zone.output) == (2, True)
     assert site.changed(state="absent") > 0
     assert site.changed(state="absent") == 0
-    assert site.host.names("/etc/cron.d") == ["e2scrub_all"]
+    assert "vya-backupdb" not in site.host.names("/etc/cron.d")
     assert site.host.names("/opt/vya-backupdb") == ["requirements.txt", "venv"]
