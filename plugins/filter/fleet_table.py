@@ -11,8 +11,8 @@ short_description: Show the hosts whose backups failed as a table
 version_added: "0.1.0"
 author: The vya.backupdb authors (@vya)
 description:
-  - Turns what the playbook backup keeps in mind of each host into lines of text, one line a failure, and a sentence that
-    counts the hosts.
+  - Turns what the playbook backup keeps in mind of each host into lines of text, one line a failure, and a sentence
+    that counts the hosts.
   - Hosts that Ansible cannot reach have the code C(unreachable), and those that dropped out without a word C(stopped).
 positional: _input, hostvars
 options:

@@ -102,7 +102,14 @@ def shipped(folder: Path) -> dict[str, int]:
             "ANSIBLE_KEEP_REMOTE_FILES": "true",
             "ANSIBLE_REMOTE_TEMP": str(kept),
         }
-        command = [PROGRAMS / "ansible", "localhost", "-m", module, "-e", f"ansible_python_interpreter={sys.executable}"]
+        command = [
+            PROGRAMS / "ansible",
+            "localhost",
+            "-m",
+            module,
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+        ]
         subprocess.run(command, env=environment, capture_output=True, check=False)  # it may want options
         found = list(kept.rglob("AnsiballZ_*.py"))
         if found:  # an action may not come to run its module

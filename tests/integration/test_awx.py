@@ -54,8 +54,8 @@ def private_data(folder: Path, server: PostgresServer) -> list[str]:
     inventory: dict[str, Any] = {"all": {"hosts": {"db1": None}, "vars": common}}
     indented = encrypted.replace("\n", "\n  ")
     (folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    (folder / "project" / "group_vars").mkdir()
-    (folder / "project" / "group_vars" / "all.yml").write_text(f"vault_password: {indented}\n")
+    (folder / "inventory" / "group_vars").mkdir()
+    (folder / "inventory" / "group_vars" / "all.yml").write_text(f"vault_password: {indented}\n")
     (folder / "env" / "envvars").write_text(
         json.dumps(
             {
@@ -142,11 +142,11 @@ def set_up(controller: Controller, url: str, *arguments: str, **extra: Any) -> P
 def test_one_playbook_sets_awx_up(tmp_path: Path) -> None:
     controller = Controller(tmp_path, {})
     with awx.stand_in() as (url, records):
-        planned = set_up(controller, url, "--check")
+        planned = set_up(controller, url, "--check", templates=["backup"])
         assert planned.status == 0, planned.output
         assert {method for method, _path, _token in records.requests} == {"GET"}
 
-        done = set_up(controller, url, "-vvv")
+        done = set_up(controller, url, "-vvv", templates=["backup", "restore"])
         assert done.status == 0, done.output
         kind = records.named("credential_types", "VYA BackupDB login")
         assert kind["injectors"]["env"]["BACKUPDB_PASSWORD"] == "{{ password }}"
@@ -171,16 +171,16 @@ def test_one_playbook_sets_awx_up(tmp_path: Path) -> None:
         assert not [task for task in told if awx.TOKEN in task or json.dumps(WRONG)[1:-1] in task]
 
         before = len(records.requests)
-        again = set_up(controller, url)
+        again = set_up(controller, url, templates=["backup"])
         assert (again.status, again.recap("localhost")["changed"]) == (0, 0), again.output
         assert {method for method, _path, _token in records.requests[before:]} == {"GET"}
 
-        restore["playbook"] = "other.yml"
+        template["playbook"] = "other.yml"
         records.surveys[place]["spec"][0]["default"] = "1h"
         kept = [{"template": "backup", "name": "every night", "rrule": "DTSTART:20260101T030000Z RRULE:FREQ=DAILY"}]
-        changed = set_up(controller, url, schedules=kept)
+        changed = set_up(controller, url, schedules=kept, templates=["backup"])
         assert changed.status == 0, changed.output
-        assert restore["playbook"] == "restore.yml"
+        assert template["playbook"] == "backup.yml"
         assert records.surveys[place]["spec"][0]["default"] == "20h"
         assert [entry["rrule"] for entry in records.objects[f"{place}/schedules"]] == [kept[0]["rrule"]]
 

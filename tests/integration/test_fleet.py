@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +114,9 @@ def test_four_hosts_fail_the_rest_succeed_and_retry_finishes(
 
 def overlaps(folder: Path, names: list[str], since: int) -> bool:
     """Whether two backups, of those after the first ``since`` of each host, were made at the same time."""
-    spans = sorted(
-        (found["started"], found["finished"]) for name in names for found in manifests(folder, name)[since:]
-    )
+    spans = sorted((found["started"], found["finished"]) for name in names for found in manifests(folder, name)[since:])
     assert len(spans) == len(names)
-    return any(later[0] < earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+    return any(later[0] < earlier[1] for earlier, later in pairwise(spans))
 
 
 def test_throttle_lets_one_host_work_at_a_time(tmp_path: Path) -> None:
@@ -166,7 +164,11 @@ def test_hosts_share_one_repository_on_a_mount(tmp_path: Path) -> None:
                 here.mount(prefix, str(prefix))
         instance = {"id": "files", "engine": "sqlite", "path": "/srv/files"}
         python = Path(sys.prefix).resolve() / "bin" / "python"
-        common = {"ansible_python_interpreter": str(python), "backupdb_instances": [instance], "backupdb_repository": "/srv/central"}
+        common = {
+            "ansible_python_interpreter": str(python),
+            "backupdb_instances": [instance],
+            "backupdb_repository": "/srv/central",
+        }
         controller = Controller(tmp_path, {here.name: {**here.variables, **common} for here in (east, west)})
         play = controller.play("vya.backupdb.backup")
         assert play.status == 0, play.output
@@ -174,4 +176,4 @@ def test_hosts_share_one_repository_on_a_mount(tmp_path: Path) -> None:
         assert list((shared / ".staging").iterdir()) == []
         status = controller.play("vya.backupdb.status")
         assert sum(" app.db app.db_" in line for line in status.table()) == 2
-        assert os.stat(shared / "east").st_mode & 0o777 == 0o700
+        assert (shared / "east").stat().st_mode & 0o777 == 0o700

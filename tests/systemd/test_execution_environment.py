@@ -1,4 +1,4 @@
-"""What the execution environment is made of can be installed, and the collection works with it: into a fresh environment.
+"""What the execution environment is made of can be installed into a fresh environment, and the collection works there.
 
 Wants a package index, and takes as long as that takes.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +39,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScheduledHost]:
         assert host.run("sh", "-c", "ls /etc/systemd/system/vya-* 2>/dev/null", check=False) == ""
         assert site.changed(**OPTIONS) > 0
         yield site
-
 
 
 def state(host: SystemdHost, job: str) -> dict[str, Any]:
@@ -106,9 +104,7 @@ def test_a_failed_run_is_told(site: ScheduledHost) -> None:
 def test_a_run_that_is_killed_is_told_and_not_taken_for_running(site: ScheduledHost) -> None:
     host = site.host
     host.run("systemctl", "start", "--no-block", "vya-backupdb-slow")
-    host.wait_until(
-        "sh", "-c", "grep -c '\"exit_status\": null' /var/lib/vya-backupdb/jobs/slow.json", wanted="1"
-    )
+    host.wait_until("sh", "-c", "grep -c '\"exit_status\": null' /var/lib/vya-backupdb/jobs/slow.json", wanted="1")
     host.run("systemctl", "kill", "--signal=KILL", "vya-backupdb-slow")
     host.wait_until("sh", "-c", "grep -c '^slow: .* was cut off' /var/lib/vya-backupdb/told", wanted="1")
     assert "was cut off" in host.run(PROGRAM, "list", check=False)
@@ -122,9 +118,7 @@ def test_a_time_that_was_slept_through_is_caught_up_on(site: ScheduledHost) -> N
     host.run("touch", "-d", "2 years ago", "/var/lib/systemd/timers/stamp-vya-backupdb-bad.timer")
     before = state(host, "bad")["failures"]
     host.run("systemctl", "start", "vya-backupdb-bad.timer")
-    host.wait_until(
-        "sh", "-c", f"grep -c '\"failures\": {before + 1}' /var/lib/vya-backupdb/jobs/bad.json", wanted="1"
-    )
+    host.wait_until("sh", "-c", f"grep -c '\"failures\": {before + 1}' /var/lib/vya-backupdb/jobs/bad.json", wanted="1")
 
 
 def test_times_that_systemd_does_not_understand_are_refused(site: ScheduledHost) -> None:

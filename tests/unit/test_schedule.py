@@ -163,7 +163,7 @@ def test_what_is_not_there_or_damaged(places: runner.Places, capsys: pytest.Capt
     damaged: list[Any] = ["{", "[]", '{"backup": {}}', '{"backup": 1}']
     for content in damaged:
         (places.settings / "jobs.json").write_text(content)
-        with pytest.raises(InvalidConfigError, match="Run the playbook vya.backupdb.schedule"):
+        with pytest.raises(InvalidConfigError, match=r"Run the playbook vya\.backupdb\.schedule"):
             jobs.load_jobs(places.settings)
 
 

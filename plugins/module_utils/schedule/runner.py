@@ -37,11 +37,14 @@ _ERROR, _WARNING = "<3>", "<4>"
 """What makes a line an error or a warning in the journal (sd-daemon(3))."""
 
 
+PLAYBOOK_PROGRAM = Path(sys.executable).with_name("ansible-playbook")
+
+
 @dataclass(frozen=True)
 class Places:
     settings: Path = SETTINGS
     states: Path = STATES
-    ansible_playbook: Path = Path(sys.executable).with_name("ansible-playbook")
+    ansible_playbook: Path = PLAYBOOK_PROGRAM
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def run(name: str, places: Places, delay: float = 0) -> int:
         state = replace(before, started=now_words(), finished=None, exit_status=None, failures=before.failures + 1)
         write_state(name, state, places.states)  # a run that is cut off counts as a failure
         variables = places.settings / f"{name}.variables.json"
-        command = [places.ansible_playbook, "--extra-vars", f"@{variables}", job.playbook]
+        command = [str(places.ansible_playbook), "--extra-vars", f"@{variables}", job.playbook]
         done = subprocess.run(
             command, cwd=places.states.parent, env=_environment(places), stdin=subprocess.DEVNULL, check=False
         )
