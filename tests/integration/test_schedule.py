@@ -1,6 +1,6 @@
 """The role schedule where no systemd runs: its units as systemd-analyze sees them, and cron on a bare host.
 
-tests/systemd has the timers themselves.
+tests/slow has the timers themselves.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian hosts that run systemd: containers of podman, made from packages, reached over SSH.
 
-Wants podman, runc and netavark, see tests/systemd/README.md. Everything of a host ends with its context.
+Wants podman, runc and netavark, see tests/slow/README.md. Everything of a host ends with its context.
 """
 
 from __future__ import annotations
