@@ -29,7 +29,7 @@ class Play:
         return [[" ".join(line.split()) for line in json.loads(text)] for text in found]
 
     def table(self) -> list[str]:
-        """The rows of all tables but that of hosts, white space folded, sorted; without headers and the sentences below."""
+        """The rows of all tables but that of hosts, white space folded, sorted; without headers and sentences below."""
         rows = (line for table in self.tables if not table[0].startswith("HOST ") for line in table[1:])
         return sorted(line for line in rows if not line.startswith(("Stored in ", "The repository has ")))
 
