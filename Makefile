@@ -1,5 +1,6 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
+# make versions  accounts and roles on the servers of Debian 13 and sid, as root: MariaDB 11.8, MySQL 9.7, PostgreSQL
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -7,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs build sanity unit integration packages venv tests-venv link clean
+.PHONY: help demo test lint types docs build sanity unit integration versions packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -42,6 +43,9 @@ unit: tests-venv
 
 integration: packages tests-venv
 	pytest tests/integration
+
+versions: packages tests-venv
+	pytest tests/versions
 
 packages:
 	@tests/tools/packages

@@ -9,10 +9,12 @@ An engine is imported when it is opened: the libraries of all of them take longe
 from __future__ import annotations
 
 from ..config import Instance
+from ..errors import InvalidConfigError
 from .base import Engine
 
 
-def _engine(name: str) -> type[Engine]:
+def engine_class(name: str) -> type[Engine]:
+    """The engine of that name, for what takes no server. InvalidConfigError where a later version made the name up."""
     if name == "mysql":
         from .mysql.engine import MySQL
 
@@ -21,10 +23,12 @@ def _engine(name: str) -> type[Engine]:
         from .postgresql.engine import PostgreSQL
 
         return PostgreSQL
-    from .sqlite.engine import SQLite
+    if name == "sqlite":
+        from .sqlite.engine import SQLite
 
-    return SQLite
+        return SQLite
+    raise InvalidConfigError(f"This version of the collection knows no engine {name}. Update the collection.")
 
 
 def open_engine(instance: Instance) -> Engine:
-    return _engine(instance.engine)(instance)
+    return engine_class(instance.engine)(instance)
