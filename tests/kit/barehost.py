@@ -92,11 +92,12 @@ def free_port() -> int:
 class BareHost:
     """A running host, reached as the user ``deploy``, who may become root."""
 
-    def __init__(self, name: str, port: int, key: Path, process: int) -> None:
+    def __init__(self, name: str, port: int, key: Path, process: int, root: Path) -> None:
         self.name = name
         self._port = port
         self._key = key
         self.process = process
+        self._root = root
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -121,6 +122,12 @@ class BareHost:
         if check and done.returncode:
             raise RuntimeError(f"{command} ended with {done.returncode}: {done.stdout!r} {done.stderr!r}")
         return done.stdout
+
+    def mount(self, folder: Path, target: str) -> None:
+        """Shows a folder of the machine in the host, which may write there; it goes with the host."""
+        self.run("mkdir", "-p", target)
+        command = ["nsenter", f"--target={self.process}", "--mount", "mount", "--bind"]
+        subprocess.run(_as_root(*command, str(folder), f"{self._root}{target}"), check=True)
 
     def read(self, path: str) -> str:
         return self.run("cat", path).decode()
@@ -201,7 +208,7 @@ def bare_host(name: str, suite: str = "bookworm", packages: Sequence[str] = ()) 
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _wait_for(port, process, log)
-            yield BareHost(name, port, key, _first_child(process))
+            yield BareHost(name, port, key, _first_child(process), place / "root")
         finally:
             child = _first_child(process)
             process.kill()

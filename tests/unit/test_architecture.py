@@ -21,6 +21,7 @@ LAYERS = [
     {"streams", "commands", "config", "scratch", "audit", "retention"},
     {"engines", "users", "security", "repository"},
     {"operations"},
+    {"schedule"},
     {"module", "interpreter"},
 ]
 STRANGERS = {  # same layer, and still none of their business
