@@ -110,9 +110,10 @@ class PartStore:
             raise
 
     def store(self, parts: Sequence[Part], jobs: int) -> list[PartRecord]:
-        """Stores the parts, up to ``jobs`` at a time. The first error that happened stops the others and is raised."""
+        """Stores the parts, up to ``jobs`` at a time, or as many as wait for it where these are more. The first error
+        that happened stops the others and is raised."""
         order = sorted(range(len(parts)), key=lambda number: (not parts[number].waits, number))
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
+        with ThreadPoolExecutor(max(1, jobs, sum(part.waits for part in parts))) as pool:
             futures = {number: pool.submit(self._store_part, number, parts[number]) for number in order}
         if self._first_error:
             raise self._first_error

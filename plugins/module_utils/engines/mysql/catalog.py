@@ -30,6 +30,7 @@ SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+_INTEGER = re.compile(r"(?:tiny|small|medium|big)?int\b")
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
 ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
 
@@ -51,10 +52,12 @@ def quoted(*names: str) -> str:
 
 def literal(text: str) -> str:
     """A string as SQLAlchemy writes it into a statement for run_quoted."""
-    compiled = sa.literal(text).compile(
-        dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
-    )
-    return str(compiled)
+    return written(sa.literal(text))
+
+
+def written(clause: sa.ClauseElement) -> str:
+    """A query or a part of one as SQLAlchemy writes it for run_quoted."""
+    return str(clause.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,16 @@ class TableInfo:
     types: frozenset[str] = field(default=frozenset(), compare=False)
     precise_history: bool = field(default=False, compare=False)
     size_bytes: int = field(default=0, compare=False)
+
+    @property
+    def range_column(self) -> str | None:
+        """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
+        is an integer. None where there is no such column, or where a snapshot doesn't show all rows alike."""
+        if self.kind != BASE_TABLE or self.engine != "InnoDB":
+            return None
+        first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)
+        types = {column[1]: str(column[2]) for column in self.columns}
+        return first if first and _INTEGER.match(types.get(first, "")) else None
 
 
 def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
