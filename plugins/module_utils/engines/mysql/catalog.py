@@ -302,6 +302,55 @@ def count_rows(connection: sa.Connection, database: str, table: str, history: bo
     return int(connection.scalar(query) or 0)
 
 
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key; ``columns`` are pairs of the table's own column and the parent's."""
+
+    name: str
+    schema: str
+    table: str
+    parent_schema: str
+    parent: str
+    columns: tuple[tuple[str, str], ...]
+
+
+def foreign_keys(connection: sa.Connection, database: str) -> list[ForeignKey]:
+    view = _view(
+        "key_column_usage", "constraint_schema", "constraint_name", "table_name", "column_name", "ordinal_position",
+        "referenced_table_schema", "referenced_table_name", "referenced_column_name",
+    )  # fmt: skip
+    c = view.c
+    query = (
+        sa.select(c.table_name, c.constraint_name, c.referenced_table_schema, c.referenced_table_name)
+        .add_columns(c.column_name, c.referenced_column_name)
+        .where(_is(c.constraint_schema, database), c.referenced_table_name.is_not(None))
+        .order_by(c.table_name, c.constraint_name, c.ordinal_position)
+    )
+    pairs: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for *key, own, parents in _rows(connection, query):
+        pairs.setdefault((key[0], key[1], key[2], key[3]), []).append((own, parents))
+    return [
+        ForeignKey(name, database, table, parent_schema, parent, tuple(columns))
+        for (table, name, parent_schema, parent), columns in pairs.items()
+    ]
+
+
+def holds(connection: sa.Connection, key: ForeignKey) -> bool:
+    """Whether every row of a foreign key's table has the row that it refers to, if it refers to one."""
+    own = sa.table(key.table, *(sa.column(name) for name, _parents in key.columns), schema=key.schema).alias("own")
+    parent = sa.table(
+        key.parent, *(sa.column(name) for _own, name in key.columns), schema=key.parent_schema
+    ).alias("parent")  # fmt: skip
+    same = sa.and_(*(own.c[mine] == parent.c[its] for mine, its in key.columns))
+    refers = sa.and_(*(own.c[mine].is_not(None) for mine, _its in key.columns))
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    orphans = sa.select(one).select_from(own).where(refers, ~sa.exists().where(same)).limit(1)
+    try:
+        return connection.execute(orphans).first() is None
+    except sa.exc.ProgrammingError:  # the parent's table is in another database, which the target lacks
+        return False
+
+
 def claim(connection: sa.Connection, name: str) -> None:
     """Takes the server-wide lock of that name for as long as the connection lives."""
     connection.execute(sa.select(sa.func.get_lock(name, 0)))

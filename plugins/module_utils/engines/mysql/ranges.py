@@ -9,14 +9,20 @@ reads no rows (MySQL manual, "Range Optimization", "Equality Range Optimization 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import pairwise
 
 from ..connect import run_quoted
 from .catalog import TableInfo, quoted, written
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
+
+SLICES_A_PIECE = 8
+MOST_SLICES = 1000
+"""Each takes a question to the server, of a fraction of a millisecond."""
 
 
 class _Key:
@@ -40,8 +46,9 @@ class _Key:
 
     def estimate(self, first: int, end: int) -> int:
         """The rows of a range, as the optimizer guesses."""
+        one: sa.ColumnElement[int] = sa.literal_column("1")
         query = (
-            sa.select(sa.literal_column("1"))
+            sa.select(one)
             .select_from(self._table)
             .with_hint(self._table, "FORCE INDEX (PRIMARY)", "*")
             .where(self._column >= first, self._column < end)
@@ -49,17 +56,38 @@ class _Key:
         explained = run_quoted(self._connection, f"EXPLAIN {written(query)}")
         return sum(int(row["rows"] or 0) for row in explained.mappings())
 
-    def cut(self, first: int, end: int, share: float) -> int:
-        """The value below which about that share of a range's rows lies."""
-        low, high = first, end
-        while high - low > 1:
-            middle = (low + high) // 2
-            below, above = self.estimate(first, middle), self.estimate(middle, end)
-            if below < share * (below + above):
-                low = middle
-            else:
-                high = middle
-        return high
+    def slices(self, wanted: int) -> list[tuple[int, int, int]]:
+        """The whole range in slices (first, end, rows), none of which has much more than its share of the rows.
+
+        The optimizer overrates large ranges and takes none for more than half of the table, so the heaviest slice is
+        halved again and again. Empty for an empty table.
+        """
+        bounds = self.bounds()
+        if bounds is None:
+            return []
+        first, end = bounds[0], bounds[1] + 1
+        heap = [(-self.estimate(first, end), first, end)]
+        while len(heap) < MOST_SLICES:
+            weight, first, end = heap[0]
+            if end - first < 2 or (len(heap) > 1 and -weight * wanted <= -sum(rows for rows, _first, _end in heap)):
+                break
+            middle = (first + end) // 2
+            heapq.heapreplace(heap, (-self.estimate(first, middle), first, middle))
+            heapq.heappush(heap, (-self.estimate(middle, end), middle, end))
+        return sorted((first, end, -rows) for rows, first, end in heap)
+
+    def cuts(self, pieces: int) -> list[int]:
+        """The values at which to cut, in their order: fewer where there are too few different values."""
+        slices = self.slices(pieces * SLICES_A_PIECE)
+        share = sum(rows for _first, _end, rows in slices) / pieces
+        found: list[int] = []
+        seen = 0.0
+        for first, end, rows in slices:
+            while len(found) < pieces - 1 and seen + rows >= (len(found) + 1) * share:
+                inside = ((len(found) + 1) * share - seen) / max(rows, 1)
+                found.append(first + round((end - first) * inside))
+            seen += rows
+        return sorted({value for value in found if slices[0][0] < value < slices[-1][1]})
 
 
 def cut(
@@ -70,16 +98,7 @@ def cut(
     found = {}
     for name, wanted in pieces.items():
         key = _Key(connection, database, name, str(tables[name].range_column))
-        bounds = key.bounds()
-        if bounds is None:
-            continue
-        first, end = bounds[0], bounds[1] + 1
-        cuts: list[int | None] = [None]
-        for left in range(wanted, 1, -1):
-            first = key.cut(first, end, 1 / left)
-            if first >= end:
-                break
-            cuts.append(first)
-        if len(cuts) > 1:
-            found[name] = [key.condition(*limits) for limits in zip(cuts, [*cuts[1:], None], strict=True)]
+        limits = [None, *key.cuts(wanted), None]
+        if len(limits) > 2:
+            found[name] = [key.condition(first, end) for first, end in pairwise(limits)]
     return found
