@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..audit import Note, note_nothing
+from ..priority import Pace
 from ..repository import layout
 from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import REGULAR, Manifest, PartRecord, digest, format_time
@@ -42,7 +43,8 @@ class Filled:
 
 @dataclass(frozen=True)
 class SetMaker:
-    """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published."""
+    """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published.
+    ``pace`` slows down the reading of the parts."""
 
     repository: LocalRepository
     keyring: Keyring | None
@@ -50,6 +52,7 @@ class SetMaker:
     level: int
     verify: bool = False
     note: Note = note_nothing
+    pace: Pace | None = None
 
     def make(
         self,
@@ -65,7 +68,7 @@ class SetMaker:
         codec = Codec(self.method, self.level, FernetKey.generate() if self.keyring else None)
         with self.repository.staging() as staging:
             started, clock = _free_moment(subject, earlier), time.monotonic()
-            filled = fill(PartStore(staging, codec))
+            filled = fill(PartStore(staging, codec, self.pace))
             counts = dict.fromkeys(("tables", "rows", "views", "routines", "triggers", "events"), 0)
             manifest = Manifest(
                 **{

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from ..engines.base import Inventory, Part, StoredPart
 from ..errors import ChecksumMismatchError, ManifestInvalidError, SealBrokenError
+from ..priority import Pace
 from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import UNSEALED, PartRecord
 from ..security.fernet import FRAME_BYTES, FernetKey, seal, stream_id, unseal
@@ -72,9 +73,10 @@ class Codec:
 class PartStore:
     """Stores the parts of one set into its staging folder, from as many threads as there are jobs."""
 
-    def __init__(self, staging: Staging, codec: Codec) -> None:
+    def __init__(self, staging: Staging, codec: Codec, pace: Pace | None = None) -> None:
         self._staging = staging
         self._codec = codec
+        self._pace = pace
         self._cancelled = Event()
         self._lock = Lock()
         self._first_error: BaseException | None = None
@@ -102,7 +104,8 @@ class PartStore:
             if self._cancelled.is_set():
                 raise CancelledError
             with part.open() as stream:
-                return self._store(number, part.name, part.kind, read_chunks(stream))
+                chunks = read_chunks(stream)
+                return self._store(number, part.name, part.kind, self._pace.paced(chunks) if self._pace else chunks)
         except BaseException as error:
             with self._lock:
                 self._first_error = self._first_error or error
