@@ -18,6 +18,7 @@ from benchmark.data import Size
 
 ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
 WORK = ("backup", "restore")
+SETTLED_MEGABYTES = 100
 BEGIN, END = "<!-- measured by make bench: begin -->\n", "<!-- measured by make bench: end -->\n"
 
 
@@ -53,7 +54,8 @@ def measured(options: argparse.Namespace) -> Iterator[str]:
                 taking_part = list(chosen(contestants, options.only if wanted else ["zstd -1", "-Fd", "mydumper -t"]))
                 if not wanted and "restore" not in options.work:
                     continue
-                results = hold(taking_part, options.rounds if wanted else 1)
+                rounds, settle = options.rounds if wanted else 1, options.megabytes >= SETTLED_MEGABYTES
+                results = hold(taking_part, rounds, settle, bench.server_pid)
                 if wanted:
                     yield f"### {engine.TITLE}: {work}\n"
                     yield f"{stored / 1e9:.2f} GB on the server in {len(size.rows)} tables. {bench.conditions}.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -26,9 +27,11 @@ class Contestant:
     before: Callable[[], object] = lambda: None
     after: Callable[[], object] = lambda: None
 
-    def turn(self) -> Cost:
+    def turn(self, settle: bool, server: int | None) -> Cost:
         self.before()
-        cost = run(self.pipeline, self.source, self.target, self.env)
+        if settle:
+            os.sync()
+        cost = run(self.pipeline, self.source, self.target, self.env, server)
         if self.stores:
             cost = replace(cost, stored_bytes=bytes_below(self.stores))
         self.after()
@@ -46,13 +49,16 @@ class Result:
         return statistics.median(getattr(cost, what) for cost in self.costs)
 
 
-def hold(contestants: Iterable[Contestant], rounds: int) -> list[Result]:
-    """Every contestant's turn in every round; the costs go to the standard error as they come."""
+def hold(
+    contestants: Iterable[Contestant], rounds: int, settle: bool = False, server: int | None = None
+) -> list[Result]:
+    """Every contestant's turn in every round; the costs go to the standard error as they come. With ``settle`` what the
+    one before left to be written is on the disk before the next one begins. ``server`` is a process id."""
     contestants = list(contestants)
     results = {contestant.name: Result(contestant.name) for contestant in contestants}
     for number in range(rounds):
         for contestant in contestants:
-            cost = contestant.turn()
+            cost = contestant.turn(settle, server)
             results[contestant.name].costs.append(cost)
             print(
                 f"{number + 1}/{rounds} {contestant.name}: {cost.seconds:.2f} s, CPU {cost.cpu_seconds:.2f} s, "

@@ -34,6 +34,10 @@ class Bench:
         self._login = ("--no-defaults", f"--socket={server.socket}", "--user=root")
 
     @property
+    def server_pid(self) -> int:
+        return self._server.pid
+
+    @property
     def conditions(self) -> str:
         settings = ", ".join(f"`{name} = {value}`" for name, value in SETTINGS.items())
         return f"MariaDB {self._server.value('SELECT version()').partition('-')[0]}, {settings}"

@@ -29,6 +29,10 @@ class Bench:
         os.environ.update(PGHOST=str(server.folder), PGPORT=str(server.port), PGUSER="postgres")
 
     @property
+    def server_pid(self) -> int:
+        return self._server.pid
+
+    @property
     def conditions(self) -> str:
         settings = ", ".join(f"`{name} = {value}`" for name, value in SETTINGS.items())
         return f"PostgreSQL {self._server.value('postgres', 'SHOW server_version').split()[0]}, {settings}"

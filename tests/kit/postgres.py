@@ -121,6 +121,10 @@ class PostgresServer:
                 time.sleep(0.1)
         raise RuntimeError((self.folder / "log").read_text())
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self) -> None:
         """Ends the server as `pg_ctl stop -m fast` does."""
         self._process.send_signal(signal.SIGINT)
