@@ -75,6 +75,12 @@ options:
       - Needs the program C(ionice) on the host.
     type: str
     choices: [best-effort, idle]
+  progress_file:
+    description:
+      - A file that does not exist yet, in which the module says how far it is, and that it removes at its end.
+      - Ansible sets it itself where it runs in a terminal, and then shows a line a host while the backup runs, such as
+        C(db1 shop/appdb 43 % 1.2/2.8 GB 85 MB/s ETA 0:19), unless the variable C(backupdb_progress) is V(false).
+    type: path
   compression:
     description: The compression. Without it, what the configuration file says, or else V(zstd).
     type: str
@@ -198,12 +204,16 @@ free_bytes:
   sample: 53687091200
 """
 
+from contextlib import closing, nullcontext
+from dataclasses import replace
+
 from ..module_utils import interpreter
 
 interpreter.require_python()
 
 from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
+from ..module_utils.operations.progress import Progress
 from ..module_utils.operations.words import size_words
 from ..module_utils.priority import IO_CLASSES, Pace, lower_priority
 from ..module_utils.repository.catalog import parse_duration
@@ -246,6 +256,7 @@ def main() -> None:
             **JOBS_SPEC,
             "rate_limit": {"type": "int"},
             "nice": {"type": "int"},
+            "progress_file": {"type": "path"},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
             **COMPRESSION_SPEC,
             "encrypt": {"type": "bool", "default": True},
@@ -270,9 +281,16 @@ def main() -> None:
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        outcome = back_up_instances(
-            module.instances(), module.repository(), keyring, wanted, module.check_mode, module.login, module.note
-        )
+        with closing(Progress(options["progress_file"])) if options["progress_file"] else nullcontext() as progress:
+            outcome = back_up_instances(
+                module.instances(),
+                module.repository(),
+                keyring,
+                replace(wanted, progress=progress),
+                module.check_mode,
+                module.login,
+                module.note,
+            )
         return result_of(outcome, module.check_mode)
 
     module.run(work, event="backup")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
 from .maker import Filled, SetMaker, Subject
 from .parts import PartStore
+from .progress import Progress
 from .words import duration_words, size_words
 
 EXPECTED_RATIO = 4
@@ -37,7 +38,8 @@ class Wanted:
     """What a run is asked to do.
 
     Sets are stored under ``host``. Without ``databases`` the instance says which; ``exclude`` leaves out more than the
-    instance does. Without ``max_age`` every database is due. ``pace`` holds for all databases together.
+    instance does. Without ``max_age`` every database is due. ``pace`` holds for all databases together;
+    ``progress`` is told what is read.
     """
 
     host: str
@@ -49,6 +51,7 @@ class Wanted:
     jobs: int = 1
     verify: bool = False
     pace: Pace | None = None
+    progress: Progress | None = None
 
 
 @dataclass
@@ -137,6 +140,8 @@ class BackupRun:
     ) -> None:
         """The largest first. Large databases have all jobs to themselves; of small ones, which would not gain by that,
         as many are backed up at a time as there are jobs. What was done is told in the order of the names."""
+        if self._wanted.progress:
+            self._wanted.progress.plan({self._label(item.name): self._expected(item) for item in databases})
         jobs = self._wanted.jobs
         by_size = sorted(databases, key=lambda database: -database.size_bytes)
         small = [database for database in by_size if database.size_bytes < LARGE_DATABASE_BYTES]
@@ -171,6 +176,14 @@ class BackupRun:
             failure = as_ours(error)
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
+        finally:
+            if self._wanted.progress:
+                self._wanted.progress.finish(self._label(database.name))
+
+    def _expected(self, database: Database) -> int:
+        """The plain bytes of a backup: as many as the newest had, or else what the database takes on the server."""
+        newest = newest_regular(self._sets(database.name))
+        return newest.manifest.raw_bytes if newest else database.size_bytes
 
     def _sets(self, database: str) -> list[BackupSet]:
         """The sets of a database, newest first."""
@@ -209,10 +222,25 @@ class BackupRun:
             return Filled(records, self._facts(server, snapshot, inventory))
 
         maker = SetMaker(
-            self._repository, self._keyring, wanted.method, wanted.level, wanted.verify, self._note, wanted.pace
+            self._repository,
+            self._keyring,
+            wanted.method,
+            wanted.level,
+            wanted.verify,
+            self._note,
+            lambda chunks: self._through(database.name, chunks),
         )
         subject = Subject("database", wanted.host, self._instance.id, database.name)
         return maker.make(subject, sets, fill, purpose), warnings
+
+    def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """What the bytes of a database pass on their way."""
+        pace, progress = self._wanted.pace, self._wanted.progress
+        chunks = pace.paced(chunks) if pace else chunks
+        return progress.counted(self._label(database), chunks) if progress else chunks
+
+    def _label(self, database: str) -> str:
+        return f"{self._instance.id}/{database}"
 
     def _facts(self, server: Server, snapshot: Snapshot, inventory: Inventory) -> dict[str, Any]:
         return {

@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..audit import Note, note_nothing
-from ..priority import Pace
 from ..repository import layout
 from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import REGULAR, Manifest, PartRecord, digest, format_time
 from ..security.fernet import FernetKey
 from ..security.keyring import Keyring, keyring_in_use
 from ..version import COLLECTION_VERSION
-from .parts import Codec, PartStore, open_set
+from .parts import Codec, PartStore, Stage, open_set
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Filled:
 @dataclass(frozen=True)
 class SetMaker:
     """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published.
-    ``pace`` slows down the reading of the parts."""
+    The plain bytes of the parts go ``through`` a stage of the caller's."""
 
     repository: LocalRepository
     keyring: Keyring | None
@@ -52,7 +51,7 @@ class SetMaker:
     level: int
     verify: bool = False
     note: Note = note_nothing
-    pace: Pace | None = None
+    through: Stage | None = None
 
     def make(
         self,
@@ -68,7 +67,7 @@ class SetMaker:
         codec = Codec(self.method, self.level, FernetKey.generate() if self.keyring else None)
         with self.repository.staging() as staging:
             started, clock = _free_moment(subject, earlier), time.monotonic()
-            filled = fill(PartStore(staging, codec, self.pace))
+            filled = fill(PartStore(staging, codec, self.through))
             counts = dict.fromkeys(("tables", "rows", "views", "routines", "triggers", "events"), 0)
             manifest = Manifest(
                 **{

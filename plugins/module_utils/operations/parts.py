@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 
 from ..engines.base import Inventory, Part, StoredPart
 from ..errors import ChecksumMismatchError, ManifestInvalidError, SealBrokenError
-from ..priority import Pace
 from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import UNSEALED, PartRecord
 from ..security.fernet import FRAME_BYTES, FernetKey, seal, stream_id, unseal
@@ -28,6 +27,10 @@ SEALED_SUFFIX = ".fernet"
 SCHEME = "fernet-frames-1"
 INVENTORY_PART = "inventory.json"
 INVENTORY_KIND = "inventory"
+
+
+Stage = Callable[[Iterator[bytes]], Iterator[bytes]]
+"""What the plain bytes of the parts pass through on their way."""
 
 
 class CancelledError(Exception):
@@ -73,10 +76,10 @@ class Codec:
 class PartStore:
     """Stores the parts of one set into its staging folder, from as many threads as there are jobs."""
 
-    def __init__(self, staging: Staging, codec: Codec, pace: Pace | None = None) -> None:
+    def __init__(self, staging: Staging, codec: Codec, through: Stage | None = None) -> None:
         self._staging = staging
         self._codec = codec
-        self._pace = pace
+        self._through = through
         self._cancelled = Event()
         self._lock = Lock()
         self._first_error: BaseException | None = None
@@ -105,7 +108,7 @@ class PartStore:
                 raise CancelledError
             with part.open() as stream:
                 chunks = read_chunks(stream)
-                return self._store(number, part.name, part.kind, self._pace.paced(chunks) if self._pace else chunks)
+                return self._store(number, part.name, part.kind, self._through(chunks) if self._through else chunks)
         except BaseException as error:
             with self._lock:
                 self._first_error = self._first_error or error

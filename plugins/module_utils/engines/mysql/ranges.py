@@ -53,7 +53,7 @@ class _Key:
             .with_hint(self._table, "FORCE INDEX (PRIMARY)", "*")
             .where(self._column >= first, self._column < end)
         )
-        explained = run_quoted(self._connection, f"EXPLAIN {written(query)}")
+        explained = run_quoted(self._connection, f"EXPLAIN FORMAT=TRADITIONAL {written(query)}")
         return sum(int(row["rows"] or 0) for row in explained.mappings())
 
     def slices(self, wanted: int) -> list[tuple[int, int, int]]:
