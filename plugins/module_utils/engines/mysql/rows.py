@@ -24,8 +24,8 @@ _STRING_REST = re.compile(rb"[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL)
 @dataclass(frozen=True)
 class Piece:
     """A run of bytes of a data dump: a statement about ``table`` or its beginning, or ``rows`` of it, or, with None
-    for the table, a line about no table. Long runs of rows come in several pieces; the one with the end of the statement
-    ``ends`` it."""
+    for the table, a line about no table. Long runs of rows come in several pieces; one of them ``ends`` the statement.
+    """
 
     table: str | None
     rows: bool
