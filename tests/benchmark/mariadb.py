@@ -29,7 +29,7 @@ class Bench:
 
     def __init__(self, server: mariadb.MariaDBServer, folder: Path, jobs: int, ansible: Path | None) -> None:
         self._server = server
-        self.instance: Instance = server.instance()
+        self.instance: Instance = server.instance(host=None, port=None, unix_socket=str(server.socket), password=None)
         self._place = Workplace(folder, self.instance, jobs, ansible)
         self._login = ("--no-defaults", f"--socket={server.socket}", "--user=root")
 

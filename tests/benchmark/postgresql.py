@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, server: postgres.PostgresServer, folder: Path, jobs: int, ansible: Path | None) -> None:
         self._server = server
-        self.instance: Instance = server.instance()
+        self.instance: Instance = server.instance(host=None, unix_socket=str(server.folder), password=None)
         self._place = Workplace(folder, self.instance, jobs, ansible)
         os.environ.update(PGHOST=str(server.folder), PGPORT=str(server.port), PGUSER="postgres")
 

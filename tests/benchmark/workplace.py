@@ -31,8 +31,8 @@ class Workplace:
         self.repository = folder / "repository"
         self._keyring = folder / "keyring.json"
         create_keyring(str(self._keyring))
-        names = ("id", "engine", "host", "port", "username", "password")
-        self._connection = {name: getattr(instance, name) for name in names}
+        names = ("id", "engine", "port", "unix_socket", "username")
+        self._connection = {name: getattr(instance, name) for name in names if getattr(instance, name)}
 
     def module(self, name: str, module: str, **options: Any) -> tuple[str, ...]:
         """The command that runs one of our modules as Ansible runs it on a host."""

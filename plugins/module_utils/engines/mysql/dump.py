@@ -221,7 +221,10 @@ class DumpStream(RawIOBase):
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, as they come; all of them without a size; nothing at the end."""
+        """``size`` bytes, fewer only at the end and at the beginning; all of them without a size.
+
+        The tools write a few thousand bytes at a time, and passing these on one by one costs more than the waiting.
+        """
         if size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
         if not self._started:
@@ -238,7 +241,7 @@ class DumpStream(RawIOBase):
         return data
 
     def _next(self, size: int) -> bytes:
-        return cast(bytes, self._stdout.read1(size))  # type: ignore[attr-defined]
+        return self._stdout.read(size)
 
     def _start(self) -> None:
         self._started = True
