@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.engine import MySQL
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
@@ -540,6 +541,39 @@ def test_replace(server: MariaDBServer, other: MariaDBServer, shop: PlainSource)
     assert restored.warnings == []
     assert differences(facts(server, "shop"), facts(other, "shop")) == []
     other.drop("shop")
+
+
+ORPHANS = """
+CREATE TABLE p (id int PRIMARY KEY, code int, UNIQUE KEY (code));
+CREATE TABLE c (id int PRIMARY KEY, p int, code int,
+    CONSTRAINT `of p` FOREIGN KEY (p) REFERENCES p (id), CONSTRAINT of_code FOREIGN KEY (code) REFERENCES p (code));
+INSERT INTO p VALUES (1, 5);
+SET foreign_key_checks = 0;
+INSERT INTO c VALUES (1, 1, 5), (2, NULL, NULL), (3, 7, 5);
+"""
+
+
+def test_foreign_keys_and_unique_indexes_are_proven(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("orphans", ORPHANS)
+    source = take(server.instance(), "orphans", tmp_path)
+    for least_bytes in (0, 1 << 30):
+        monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", least_bytes)
+        assert bring_back(source, other.instance(), "orphans", replace=True).warnings == [
+            "The foreign key of p does not hold: rows of c refer to rows of p that are not there."
+        ]
+        assert differences(facts(server, "orphans"), facts(other, "orphans")) == []
+    other.drop("orphans")
+    damaged = altered(source)
+    damaged.files["data-001.sql"] = tmp_path / "damaged.sql"
+    text = source.files["data-001.sql"].read_bytes()
+    damaged.files["data-001.sql"].write_bytes(text + b"INSERT INTO `p` VALUES (2, 5);\n")
+    monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", 0)
+    with pytest.raises(ToolFailedError, match=r"Adding indexes and foreign keys to p failed: .*Duplicate entry '5'"):
+        bring_back(damaged, other.instance(), "orphans")
+    assert "orphans" not in other.databases()
+    server.drop("orphans")
 
 
 def test_wrong_row_count(other: MariaDBServer, shop: PlainSource) -> None:
