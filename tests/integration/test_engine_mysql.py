@@ -464,7 +464,10 @@ def test_a_busy_server_is_not_stalled(
         source_thread: list[PlainSource] = []
         taking = threading.Thread(target=lambda: source_thread.append(take(server.instance(), "shop", tmp_path)))
         taking.start()
-        time.sleep(2)
+        flushing = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'FLUSH TABLES%'"
+        for waiting in (1, 0):
+            while server.value(flushing) != waiting:
+                time.sleep(0.05)
         cursor.execute("UNLOCK TABLES")
         taking.join()
     (source,) = source_thread
