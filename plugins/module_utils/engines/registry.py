@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..config import Instance
+from ..errors import InvalidConfigError
 from .base import Engine
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ BACKUP_ACCOUNTS: dict[str, Callable[[], type[BackupAccount]]] = {
     "postgresql": _postgresql_account,
 }
 """SQLite has no accounts."""
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The engine of that name, for what takes no server. InvalidConfigError where a later version made the name up."""
+    if name not in ENGINES:
+        raise InvalidConfigError(f"This version of the collection knows no engine {name}. Update the collection.")
+    return ENGINES[name]()
 
 
 def open_engine(instance: Instance) -> Engine:

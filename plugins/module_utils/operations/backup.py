@@ -18,7 +18,7 @@ from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
 from ..priority import Pace
-from ..repository.catalog import Selection, find
+from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
@@ -185,11 +185,9 @@ class BackupRun:
         newest = newest_regular(self._sets(database.name))
         return newest.manifest.raw_bytes if newest else database.size_bytes
 
-    def _sets(self, database: str) -> list[BackupSet]:
-        """The sets of a database, newest first."""
-        if not self._repository.root.exists():
-            return []
-        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database")).backups
+    def _sets(self, database: str) -> Iterator[BackupSet]:
+        """The sets of a database, newest first, read as they are asked for."""
+        return newest_first(self._repository, self._wanted.host, self._instance.id, "database", database)
 
     def _check_space(self, database: Database, newest: BackupSet | None) -> None:
         expected = newest.manifest.stored_bytes if newest else database.size_bytes // EXPECTED_RATIO
@@ -209,7 +207,7 @@ class BackupRun:
         """
         wanted = self._wanted
         jobs = jobs or wanted.jobs
-        sets = self._sets(database.name)
+        sets = list(self._sets(database.name))
         self._check_space(database, newest_regular(sets))
         warnings: list[str] = []
 

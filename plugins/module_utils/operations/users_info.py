@@ -47,7 +47,7 @@ def read_source(source: UsersSource, repository: LocalRepository, keyring_path: 
 
 def describe_accounts(accounts: Accounts) -> list[dict[str, Any]]:
     return [
-        {"account": account.label, "is_role": account.is_role, "holds": describe(account)}
+        {"account": account.label, "is_role": account.is_role, "holds": describe(account, accounts.engine)}
         for account in accounts.accounts
     ]
 
