@@ -1,5 +1,7 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
+# make bench   measure against other tools, into docs/benchmarks.md; BENCH="--megabytes 200 --rounds 1" for less
+# make consistency   fifty backups of each engine while others write
 # make versions  accounts and roles on the servers of Debian 13 and sid, as root: MariaDB 11.8, MySQL 9.7, PostgreSQL
 
 SHELL := /bin/bash
@@ -8,7 +10,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs build sanity unit integration versions packages venv tests-venv link clean
+.PHONY: help demo bench consistency test lint types docs build sanity unit integration versions packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -43,6 +45,13 @@ unit: tests-venv
 
 integration: packages tests-venv
 	pytest tests/integration
+
+bench: packages tests-venv link
+	tests/tools/peers
+	PYTHONPATH=tests:$(ANSIBLE_COLLECTIONS_PATH) python -m benchmark --report docs/benchmarks.md --ansible .build/ansible-peers $(BENCH)
+
+consistency: packages tests-venv link
+	VYA_CONSISTENCY_BACKUPS=50 pytest tests/integration/test_consistency.py
 
 versions: packages tests-venv
 	pytest tests/versions

@@ -99,6 +99,10 @@ class MariaDBServer:
             time.sleep(0.05)
         raise RuntimeError((self.folder / "log").read_text())
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(60)

@@ -89,7 +89,8 @@ class Part(ABC):
     name: str
     kind: str
     waits: bool = False
-    """Whether something on the server already waits for this part to be read: such parts are read first."""
+    """Whether something on the server already waits for this part to be read: such parts are read first, and all at the
+    same time."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[BinaryIO]:
@@ -209,8 +210,8 @@ class Engine(ABC):
 
     @abstractmethod
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
-        """One consistent snapshot, of which up to ``jobs`` parts will be read at a time. Nothing of it outlives the
-        context: connections, locks and child processes end with it, however it ends."""
+        """One consistent snapshot, of which up to ``jobs`` parts will be read at a time, and all parts that wait.
+        Nothing of it outlives the context: connections, locks and child processes end with it, however it ends."""
 
     @abstractmethod
     def check_restore(self, request: RestoreRequest) -> list[str]:

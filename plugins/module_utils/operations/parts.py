@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +27,10 @@ SEALED_SUFFIX = ".fernet"
 SCHEME = "fernet-frames-1"
 INVENTORY_PART = "inventory.json"
 INVENTORY_KIND = "inventory"
+
+
+Stage = Callable[[Iterator[bytes]], Iterator[bytes]]
+"""What the plain bytes of the parts pass through on their way."""
 
 
 class CancelledError(Exception):
@@ -72,9 +76,10 @@ class Codec:
 class PartStore:
     """Stores the parts of one set into its staging folder, from as many threads as there are jobs."""
 
-    def __init__(self, staging: Staging, codec: Codec) -> None:
+    def __init__(self, staging: Staging, codec: Codec, through: Stage | None = None) -> None:
         self._staging = staging
         self._codec = codec
+        self._through = through
         self._cancelled = Event()
         self._lock = Lock()
         self._first_error: BaseException | None = None
@@ -102,7 +107,8 @@ class PartStore:
             if self._cancelled.is_set():
                 raise CancelledError
             with part.open() as stream:
-                return self._store(number, part.name, part.kind, read_chunks(stream))
+                chunks = read_chunks(stream)
+                return self._store(number, part.name, part.kind, self._through(chunks) if self._through else chunks)
         except BaseException as error:
             with self._lock:
                 self._first_error = self._first_error or error
@@ -110,9 +116,10 @@ class PartStore:
             raise
 
     def store(self, parts: Sequence[Part], jobs: int) -> list[PartRecord]:
-        """Stores the parts, up to ``jobs`` at a time. The first error that happened stops the others and is raised."""
+        """Stores the parts, up to ``jobs`` at a time, or as many as wait for it where these are more. The first error
+        that happened stops the others and is raised."""
         order = sorted(range(len(parts)), key=lambda number: (not parts[number].waits, number))
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
+        with ThreadPoolExecutor(max(1, jobs, sum(part.waits for part in parts))) as pool:
             futures = {number: pool.submit(self._store_part, number, parts[number]) for number in order}
         if self._first_error:
             raise self._first_error
