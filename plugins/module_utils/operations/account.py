@@ -32,7 +32,7 @@ def ensure_account(
         raise InvalidConfigError(
             f"Instance {administrator.id} is of engine {administrator.engine}: it has no accounts."
         )
-    account = BACKUP_ACCOUNTS[administrator.engine]()(administrator, wanted)
+    account = BACKUP_ACCOUNTS[administrator.engine](administrator, wanted)
     engine = create_engine(administrator, "postgres" if administrator.engine == "postgresql" else None)
     try:
         with translated_errors(administrator), engine.connect() as connection:
