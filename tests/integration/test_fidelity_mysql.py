@@ -319,7 +319,7 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
     """The dump stands still in a large first table while the last one is changed."""
     server.create(
         "l21",
-        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM seq_1_to_30;"
+        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 30;"
         "CREATE TABLE b (id int); INSERT INTO b VALUES (1)",
     )
     done: list[Any] = []
@@ -336,7 +336,8 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
 
 def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
     server.create(
-        "l21", "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM seq_1_to_5; CREATE TABLE b (id int)"
+        "l21", "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 5;"
+        "CREATE TABLE b (id int)"
     )
     before = facts(server, "l21")
     change = [

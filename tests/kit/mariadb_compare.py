@@ -44,8 +44,9 @@ def facts(server: MariaDBServer, database: str, once: str | None = None) -> Fact
 
     with connection.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
+        comment = ", schema_comment" if server.flavour == "mariadb" else ""
         schema = server.run(
-            "SELECT default_character_set_name, default_collation_name, schema_comment "
+            f"SELECT default_character_set_name, default_collation_name{comment} "
             f"FROM information_schema.schemata WHERE BINARY schema_name = {connection.escape(database)}"
         )
         found["database", ""] = schema[0]
