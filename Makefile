@@ -1,5 +1,9 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
+# make molecule            real hosts in containers: each role, the life of backups, a disaster
+# make compatibility       the fidelity list on six server versions; writes docs/compatibility.md
+# make ansible-versions    other versions of ansible-core
+# make site                the documentation as a web site
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -7,7 +11,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs build sanity unit integration packages venv tests-venv link clean
+.PHONY: help demo test lint types docs build sanity unit integration molecule compatibility ansible-versions site packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -42,6 +46,18 @@ unit: tests-venv
 
 integration: packages tests-venv
 	pytest tests/integration
+
+molecule: tests-venv
+	tests/tools/molecule
+
+compatibility: packages tests-venv
+	pytest tests/versions/test_compatibility.py
+
+ansible-versions: packages tests-venv link
+	tests/tools/ansible_versions
+
+site: tests-venv
+	tests/tools/site
 
 packages:
 	@tests/tools/packages

@@ -336,8 +336,9 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
 
 def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
     server.create(
-        "l21", "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 5;"
-        "CREATE TABLE b (id int)"
+        "l21",
+        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 5;"
+        "CREATE TABLE b (id int)",
     )
     before = facts(server, "l21")
     change = [

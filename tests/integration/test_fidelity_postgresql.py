@@ -124,7 +124,8 @@ def test_line_26_dump_older_than_server(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_tools(monkeypatch, tmp_path / "tools", pg_dump="echo 'pg_dump (PostgreSQL) 14.9 (Debian 14.9-1)'")
-    with pytest.raises(ToolMissingError, match=rf"needs pg_dump {server.major} or newer.*pg_dump is version 14\.9") as error:
+    words = rf"needs pg_dump {server.major} or newer.*pg_dump is version 14\.9"
+    with pytest.raises(ToolMissingError, match=words) as error:
         take(server.instance(), "postgres", tmp_path)
     assert f"postgresql-client-{server.major}" in error.value.message
 

@@ -69,10 +69,22 @@ def run_tests(host: BareHost, *arguments: str, **environment: str) -> list[Case]
     report = "/var/tmp/report.xml"
     host.run("rm", "-f", report)
     output = host.run(
-        "env", f"--chdir={CHECKOUT}", *told, "python3", "-m", "pytest", "-q", f"--junitxml={report}", *arguments,
+        "env",
+        f"--chdir={CHECKOUT}",
+        *told,
+        "python3",
+        "-m",
+        "pytest",
+        "-q",
+        f"--junitxml={report}",
+        *arguments,
         check=False,
     )
-    text = host.run("cat", report, check=False).decode()
+    return read_report(host.run("cat", report, check=False).decode(), output)
+
+
+def read_report(text: str, output: bytes) -> list[Case]:
+    """The tests of a JUnit report. Raises RuntimeError with pytest's output where there are none."""
     found = [_case(element) for element in ET.fromstring(text).iter("testcase")] if text else []
     if not found:
         raise RuntimeError(output.decode())

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from .mariadb_cases import CHARACTER_SETS, NAME, PLACEHOLDERS
+from .mariadb_cases import CHARACTER_SETS, PLACEHOLDERS
 
 TABLES = r"""
 CREATE TABLE l01_generated (a int, s int AS (a * 2) STORED, v varchar(40) AS (concat('v', a)) VIRTUAL, KEY (v), x int);
@@ -166,9 +166,10 @@ PROBES: dict[str, list[tuple[str, object]]] = {
         ("SELECT sum(hidden + both_of) FROM l02_invisible", 215),
         ("SELECT sum(my_row_id) FROM l02_generated_key", 3),
     ],
-    "03": [("SELECT count(*) FROM information_schema.columns WHERE table_schema = database() AND table_name = 'l03_now' "
-            "AND extra LIKE '%DEFAULT_GENERATED%'", 5)],
-    "04": [("SELECT concat(hex(left(bl, 6)), length(bl), st_srid(w)) FROM l04_bytes WHERE id = 1", "00FF0A275C2260004326")],
+    "03": [("SELECT count(*) FROM information_schema.columns WHERE table_schema = database() "
+            "AND table_name = 'l03_now' AND extra LIKE '%DEFAULT_GENERATED%'", 5)],
+    "04": [("SELECT concat(hex(left(bl, 6)), length(bl), st_srid(w)) FROM l04_bytes WHERE id = 1",
+            "00FF0A275C2260004326")],
     "05": [("SELECT max(name) FROM l05_json", 'O\'Neil "x" \\ é'),
            ("SELECT count(*) FROM l05_json WHERE 2 MEMBER OF (doc -> '$.n')", 1)],
     "06": [("SELECT hex(e) FROM l06_enum WHERE e = 'é'", "E9")],
@@ -188,7 +189,8 @@ PROBES: dict[str, list[tuple[str, object]]] = {
     "17": [("SELECT id FROM l17_range PARTITION (`new one`)", 2)],
     "18": [("SELECT count(*) FROM l18_one JOIN l18_two ON l18_one.two = l18_two.id", 2000)],
     "20": [("SELECT count(*) FROM l20_merge", 2)],
-    "22": [("SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name LIKE 'l22%'", 5)],
+    "22": [("SELECT count(*) FROM information_schema.tables WHERE table_schema = database() "
+            "AND table_name LIKE 'l22%'", 5)],
     "23": [("SELECT auto_increment FROM information_schema.tables WHERE table_schema = database() "
             "AND table_name = 'l23_counter'", 777),
            ("SELECT column_number_77 FROM l23_wide WHERE id = 1", 77)],

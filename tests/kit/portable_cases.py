@@ -7,7 +7,8 @@ PORTABLE = r"""
 CREATE TABLE customer (id int AUTO_INCREMENT PRIMARY KEY, name varchar(50) NOT NULL COLLATE utf8mb4_unicode_520_ci,
     born date, UNIQUE (name)) AUTO_INCREMENT = 100;
 INSERT INTO customer (name, born) VALUES ('Zoë 🦆', '1970-01-01'), ('O''Neil "x" \\', NULL), ('表', '2024-02-29');
-CREATE TABLE purchase (id bigint unsigned PRIMARY KEY, customer int, at timestamp(3) NOT NULL DEFAULT current_timestamp(3),
+CREATE TABLE purchase (id bigint unsigned PRIMARY KEY, customer int,
+    at timestamp(3) NOT NULL DEFAULT current_timestamp(3),
     cents decimal(20, 4), state enum('open', 'paid', 'it''s') CHARACTER SET latin1 DEFAULT 'open', photo longblob,
     flags bit(9), place point NOT NULL, doubled decimal(21, 4) AS (cents * 2) STORED,
     KEY (customer, at), SPATIAL KEY (place), CONSTRAINT buyer FOREIGN KEY (customer) REFERENCES customer (id)

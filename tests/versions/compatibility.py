@@ -73,15 +73,16 @@ MARIADB_ONLY = 16
 HEAD = """\
 # Compatibility
 
-Made by `make versions`, which ran the tests on real servers of six versions: those of Debian 12, 13 and sid, each with that system's
-Python and client programs. A line of the lists is one that broke other backup tools. "yes" says that everything came back the same,
-under another name and on a fresh server: rows by digest, definitions as the server prints them, checked without this collection.
-Where the case is an error, "yes" says that it is told in words and nothing is damaged.
+Made by `make compatibility`, which ran the tests on real servers of six versions: those of Debian 12, 13 and sid, each
+with the Python and the client programs of that system. A line of the lists is one that broke other backup tools. "yes"
+says that everything came back the same, under another name and on a fresh server: rows by digest, definitions as the
+server prints them, checked without this collection. Where the case is an error, "yes" says that it is told in words and
+nothing is damaged.
 """
 
 
 def line_of(name: str) -> int | None:
-    """The line of the fidelity list that a test is of: ``test_line_21_…``, ``test_line[streams-28_…]``, ``test_line[07]``."""
+    """The line of a test: ``test_line_21_…``, ``test_line[streams-28_…]``, ``test_line[07]``."""
     found = re.match(r"test_line(?:_|\[(?:streams-|archive-)?)(\d\d)\D", name)
     return int(found[1]) if found else None
 
@@ -131,12 +132,15 @@ def crossings(engine: str, what: str, found: Mapping[str, Sequence[Case]]) -> tu
 
 def document(lines: Mapping[tuple[str, str], Sequence[Case]], exchange: Mapping[str, Sequence[Case]]) -> str:
     """The whole document: ``lines`` by engine and suite, ``exchange`` by the suite that restored."""
-    pythons = ", ".join(f"{PYTHONS[suite]} with {TITLES['postgresql', suite]} and {TITLES['mysql', suite]}" for suite in SUITES)
+    pythons = ", ".join(
+        f"{PYTHONS[suite]} with {TITLES['postgresql', suite]} and {TITLES['mysql', suite]}" for suite in SUITES
+    )
     text = [HEAD, f"\nPython on the hosts: {pythons}.\n"]
     text += ["\n## MariaDB and MySQL\n\n", lines_of("mysql", lines)]
     text += ["\n## PostgreSQL\n\n", lines_of("postgresql", lines)]
     for title, engine, what, told in (
-        ("PostgreSQL", "postgresql", "", "A set with everything of lines 28 to 43, made by one version, restored by another."),
+        ("PostgreSQL", "postgresql", "",
+         "A set with everything of lines 28 to 43, made by one version, restored by another."),
         ("MariaDB and MySQL, a portable database", "mysql", "-portable",
          "Tables with many types, foreign keys, partitions, a view, a trigger, routines and an event."),
         ("MariaDB and MySQL, with what only one of them has", "mysql", "-own",
