@@ -21,6 +21,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import Backupd
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
 from kit import mariadb, mysql, postgres
 from kit.mariadb_cases import CASES as MARIADB_CASES
+from kit.mariadb_cases import NAME
 from kit.mariadb_compare import facts
 from kit.mysql_cases import CASES as MYSQL_CASES
 from kit.portable_cases import PORTABLE
@@ -31,6 +32,8 @@ from kit.workshop import HOST, Workshop
 EXCHANGE = Path(os.environ["VYA_EXCHANGE"])
 PLACE = os.environ["VYA_PLACE"]
 PLACES = sorted({path.name for path in EXCHANGE.iterdir()} | {PLACE})
+DATABASES = {"own": NAME, "portable": "portable"}
+"""What only this flavour understands, under the name that stands in it, and what both do."""
 MYSQL = mysql if shutil.which("mysqld") and not shutil.which("mariadbd") else mariadb
 
 
@@ -90,13 +93,13 @@ def test_out_postgresql(pg: postgres.PostgresServer) -> None:
     remember("everything", postgres_facts(pg, "everything"))
 
 
-@pytest.mark.parametrize("database", ["own", "portable"])
-def test_out_mysql(my: mariadb.MariaDBServer, database: str) -> None:
+@pytest.mark.parametrize("what", DATABASES)
+def test_out_mysql(my: mariadb.MariaDBServer, what: str) -> None:
     own = MYSQL_CASES if my.flavour == "mysql" else MARIADB_CASES
-    my.create(database, own if database == "own" else PORTABLE, "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    database = DATABASES[what]
+    my.create(database, own if what == "own" else PORTABLE, "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
     workshop(PLACE).back_up_one(my.instance(), databases=[database])
-    remember(database, mysql_facts(my, database))
-    remember("flavour", my.flavour)
+    remember(what, mysql_facts(my, database))
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -115,16 +118,16 @@ def test_in_postgresql(pg: postgres.PostgresServer, place: str) -> None:
     assert found == {line: [expected for _query, expected in PROBES[line]] for line in found}
 
 
-@pytest.mark.parametrize("database", ["own", "portable"])
+@pytest.mark.parametrize("what", DATABASES)
 @pytest.mark.parametrize("place", PLACES)
-def test_in_mysql(my: mariadb.MariaDBServer, place: str, database: str) -> None:
-    selection = Selection(host=HOST, instance="maria", database=database, kind="database")
-    target = f"{database} from {place}"
+def test_in_mysql(my: mariadb.MariaDBServer, place: str, what: str) -> None:
+    selection = Selection(host=HOST, instance="maria", database=DATABASES[what], kind="database")
+    target = f"{what} from {place}"
     try:
         workshop(place).restore(my.instance(), selection=selection, target_database=target)
     except BackupdbError as error:
         assert target not in my.databases()
         pytest.fail(f"{error.code}: {error.message}")
-    expected = remembered(place)[database]
+    expected = remembered(place)[what]
     found = mysql_facts(my, target)
     assert {name for name in expected if found.get(name) != expected[name]} <= {"view l11_above", "view l11_broken"}
