@@ -1,7 +1,7 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
 # make molecule            real hosts in containers: each role, the life of backups, a disaster
-# make compatibility       the fidelity list on six server versions; writes docs/compatibility.md
+# make versions            databases and accounts on six server versions; writes docs/compatibility.md
 # make ansible-versions    other versions of ansible-core
 # make site                the documentation as a web site
 
@@ -11,7 +11,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs build sanity unit integration molecule compatibility ansible-versions site packages venv tests-venv link clean
+.PHONY: help demo test lint types docs build sanity unit integration molecule versions ansible-versions site packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -50,8 +50,8 @@ integration: packages tests-venv
 molecule: tests-venv
 	tests/tools/molecule
 
-compatibility: packages tests-venv
-	pytest tests/versions/test_compatibility.py
+versions: packages tests-venv
+	pytest tests/versions
 
 ansible-versions: packages tests-venv link
 	tests/tools/ansible_versions

@@ -127,6 +127,22 @@ options:
 {indent(CONNECTION, " " * 6)}
 """
 
+    # Any number of instances at once.
+    INSTANCES: str = rf"""
+options:
+  instance:
+    description: The C(id) of an instance in O(config_file). Mutually exclusive with O(connections).
+    type: str
+  connections:
+    description:
+      - Instances that are not in O(config_file). Mutually exclusive with O(instance).
+      - Without either, all instances of O(config_file).
+    type: list
+    elements: dict
+    suboptions:
+{indent(CONNECTION, " " * 6)}
+"""
+
     # Both sides of users_info, which are live instances or backups.
     SIDES: str = rf"""
 options:

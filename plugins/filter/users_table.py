@@ -67,8 +67,8 @@ def _shown(entry: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _difference(difference: Mapping[str, Any]) -> Iterator[Row]:
-    yield from ((account, "missing", "only in the first") for account in difference["missing"])
-    yield from ((account, "extra", "only in the second") for account in difference["extra"])
+    yield from ((account, "missing", "the whole account") for account in difference["missing"])
+    yield from ((account, "extra", "the whole account") for account in difference["extra"])
     for account, lines_of in difference["changed"].items():
         yield from ((account, "missing", line) for line in lines_of["missing"])
         yield from ((account, "extra", line) for line in lines_of["extra"])
@@ -84,10 +84,21 @@ def _rows(result: Mapping[str, Any]) -> Iterator[Row]:
             yield from _restored(entry) if "result" in entry else _shown(entry)
 
 
+def _source(result: Mapping[str, Any]) -> str:
+    difference = result.get("difference")
+    if not difference:
+        return f"From {result['source']}"
+    sides = f"{result['source']}, and not in {result['compared_with']}"
+    if any(difference.values()):
+        return f"missing: only in {sides}; extra: the other way round"
+    return f"No account differs between {result['source']} and {result['compared_with']}"
+
+
 def users_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     table = lines(HEADER, [row for result in results for row in _rows(result)])
-    sources = [str(result["source"]) for result in results if result.get("source")]
-    return table + [f"From {source}" for source in sources]
+    table += [_source(result) for result in results if result.get("source")]
+    safety = [result["safety_backup"] for result in results if result.get("safety_backup")]
+    return table + [f"The accounts as they were before are in backup {name}" for name in safety]
 
 
 class FilterModule:

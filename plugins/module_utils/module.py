@@ -71,6 +71,10 @@ INSTANCE_SPEC: dict[str, Any] = {
     "instance": {"type": "str"},
     "connection": {"type": "dict", "options": CONNECTION_SPEC},
 }
+INSTANCES_SPEC: dict[str, Any] = {
+    "instance": {"type": "str"},
+    "connections": {"type": "list", "elements": "dict", "options": CONNECTION_SPEC},
+}
 
 
 def from_environment(name: str, **spec: Any) -> dict[str, Any]:
@@ -122,12 +126,16 @@ def unfit_libraries() -> list[str]:
 class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that runs library calls and turns their errors into fail_json."""
 
-    def __init__(self, argument_spec: dict[str, Any], **arguments: Any) -> None:
+    def __init__(self, argument_spec: dict[str, Any], needs_libraries: bool = True, **arguments: Any) -> None:
         super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
-        self._require_libraries()
-        self._secrets: list[str | None] = [(self.params.get("connection") or {}).get("password")]
+        if needs_libraries:
+            self._require_libraries()
+        self._secrets: list[str | None] = [
+            self.params.get("password"),
+            (self.params.get("connection") or {}).get("password"),
+        ]
         self._audit: AuditLog | None = None
 
     def _require_libraries(self) -> None:
@@ -212,6 +220,15 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         if self.params["instance"] or self.params["connection"]:
             return [self.instance_of(self.params)]
         return [instance for instance in self._config(required=True).instances if instance.enabled]
+
+    def every_instance(self) -> list[Instance]:
+        """The instances that the options of INSTANCES_SPEC describe or, without any, all of the configuration file,
+        the ones that are switched off included."""
+        if self.params["connections"]:
+            return [self.instance_of({"connection": connection}) for connection in self.params["connections"]]
+        if self.params["instance"]:
+            return [self.instance_of(self.params)]
+        return list(self._config(required=True).instances)
 
     def repository(self) -> LocalRepository:
         root = self.params["repository"] or self._config(required=False).repository or DEFAULT_REPOSITORY

@@ -62,7 +62,7 @@ options:
   needed_by:
     description:
       - Only the accounts that a backup of a database needs. These are the owners and definers of its objects, the
-        accounts that hold privileges in it, and the roles that these are members of.
+        accounts that hold privileges in it, the members of all these, and the roles of all of them.
       - The C(id) of that backup, or V(latest) for the newest of O(database). O(host), O(instance), O(before) and
         O(after) limit the choice, too.
     type: str

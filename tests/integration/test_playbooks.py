@@ -129,7 +129,7 @@ def test_the_whole_way(fleet: Fleet) -> None:
 
     status = play("vya.backupdb.status")
     assert status.status == 0, status.output
-    assert any(line.startswith("pg-other authentication_failed: ") for line in status.table())
+    assert any(line.startswith("pg-other UNREACHABLE authentication_failed: ") for line in status.table())
     assert any(line.startswith("pg-main shop shop_") and " 500 1" in line for line in status.table())
 
 

@@ -1,18 +1,21 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts of MySQL and MariaDB for tests, and logins with them. Works on every server that has ``run`` and ``port``."""
+"""Accounts of MySQL and MariaDB for tests, and logins with them."""
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import closing
 from typing import Any
 
 import pymysql
 
 PREFIX = "vyau"
-PASSWORD = 'pa\'ss "w\\ord %s ü'
-KEPT = ("root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", "mysql.sys")
+SECOND = "another"
+PASSWORD = "pa'ss \"w\\ord %s ü"
+KEPT = ("root", "mysql", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys")
 DATABASES = {
     f"{PREFIX}_shop": (
         "CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(20), secret VARCHAR(20))",
@@ -23,11 +26,12 @@ DATABASES = {
     ),
     f"{PREFIX}Xshop": ("CREATE TABLE t (id INT)",),
     f"{PREFIX}_locked": ("CREATE TABLE t (id INT)", "CREATE TABLE open (id INT)"),
+    f"{PREFIX}_public": ("CREATE TABLE t (id INT)",),
 }
 NAMES = (
     ("plain", "%"),
     ("plain", "127.0.0.1"),
-    ("it's a \"name\" \\ `x`", "%"),
+    ('it\'s a "name" \\ `x`', "%"),
     ("at@sign", "%"),
     ("per%cent s", "127.0.0.%"),
     ("ünï 日本", "%"),
@@ -69,7 +73,8 @@ def _limits() -> list[str]:
     return [
         f"CREATE USER {account('ssl')} {base} REQUIRE SSL",
         f"CREATE USER {account('x509')} {base} REQUIRE X509",
-        f"CREATE USER {account('issuer')} {base} REQUIRE ISSUER '/CN=a ''b' AND SUBJECT '/CN=\\\\c' AND CIPHER 'AES256'",
+        f"CREATE USER {account('issuer')} {base} REQUIRE ISSUER '/CN=a ''b' AND SUBJECT '/CN=\\\\c' "
+        "AND CIPHER 'AES256'",
         f"CREATE USER {account('limits')} {base} WITH MAX_QUERIES_PER_HOUR 90 MAX_UPDATES_PER_HOUR 80 "
         "MAX_CONNECTIONS_PER_HOUR 70 MAX_USER_CONNECTIONS 6",
         f"CREATE USER {account('gone')} {base} ACCOUNT LOCK",
@@ -102,27 +107,33 @@ def _roles(flavour: str) -> list[str]:
 
 
 OF_MARIADB = (
-    f"CREATE USER {account('two')} IDENTIFIED VIA unix_socket OR mysql_native_password USING PASSWORD({text(PASSWORD)})",
+    f"CREATE USER {account('two')} IDENTIFIED VIA unix_socket OR mysql_native_password "
+    f"USING PASSWORD({text(PASSWORD)})",
     f"CREATE USER {account('socket', 'localhost')} IDENTIFIED VIA unix_socket",
     f"CREATE USER {account('invalid')} IDENTIFIED VIA mysql_native_password USING 'invalid'",
     f"CREATE USER {account('slow')} IDENTIFIED BY {text(PASSWORD)} WITH MAX_STATEMENT_TIME 1.5",
     f"GRANT DELETE HISTORY, SHOW VIEW ON `{PREFIX}_shop`.* TO {account('slow')}",
     f"GRANT BINLOG MONITOR, SLAVE MONITOR, READ_ONLY ADMIN ON *.* TO {account('slow')}",
-    f"GRANT SELECT ON `{PREFIX}Xshop`.* TO PUBLIC",
+    f"GRANT SELECT ON `{PREFIX}_public`.* TO PUBLIC",
 )
 ED25519 = f"CREATE USER {account('ed')} IDENTIFIED VIA ed25519 USING PASSWORD({text(PASSWORD)})"
 OF_MYSQL = (
     f"CREATE USER {account('sha256')} IDENTIFIED WITH sha256_password BY {text(PASSWORD)}",
-    f"CREATE USER {account('history')} IDENTIFIED BY {text(PASSWORD)} PASSWORD HISTORY 5 PASSWORD REUSE INTERVAL 365 DAY "
-    "PASSWORD REQUIRE CURRENT FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME UNBOUNDED COMMENT 'it''s a comment'",
+    f"CREATE USER {account('history')} IDENTIFIED BY {text(PASSWORD)} PASSWORD HISTORY 5 "
+    "PASSWORD REUSE INTERVAL 365 DAY PASSWORD REQUIRE CURRENT FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME UNBOUNDED "
+    "COMMENT 'it''s a comment'",
     f"CREATE USER {account('optional')} IDENTIFIED BY {text(PASSWORD)} PASSWORD REQUIRE CURRENT OPTIONAL "
     'ATTRIBUTE \'{"team": "db\\\\"a", "n": 3}\'',
     f"GRANT BINLOG_ADMIN, CONNECTION_ADMIN ON *.* TO {account('history')} WITH GRANT OPTION",
     f"GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO {account('history')}",
-    f"GRANT {account('reader')} TO {account('cycle')}",
-    f"GRANT {account('cycle')} TO {account('reader')}",
+    f"GRANT SYSTEM_VARIABLES_ADMIN, SELECT ON *.* TO {account('optional')}",
+    f"GRANT SELECT ON *.* TO {account('optional')} WITH GRANT OPTION",
+    f"ALTER USER {account('boss')} COMMENT 'the boss'",
+    f"CREATE USER {account('second')} IDENTIFIED BY {text(SECOND)}",
+    f"ALTER USER {account('second')} IDENTIFIED BY {text(PASSWORD)} RETAIN CURRENT PASSWORD",
+    f"CREATE USER {account('factors')} IDENTIFIED BY {text(PASSWORD)} AND IDENTIFIED WITH auth_socket",
 )
-CYCLE = f"CREATE USER {account('cycle')} IDENTIFIED BY {text(PASSWORD)}"
+PREPARE_MYSQL = ("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'", "SET GLOBAL authentication_policy = '*,,'")
 PARTIAL = (
     "SET GLOBAL partial_revokes = ON",
     f"CREATE USER {account('partial')} IDENTIFIED BY {text(PASSWORD)}",
@@ -147,51 +158,103 @@ def make_accounts(server: Any, flavour: str) -> None:
     """Every kind of account that FIDELITY names, and the databases that they have rights in."""
     make_databases(server)
     server.run(*_named(), *_rights(), *_limits(), *_roles(flavour))
-    server.run(*(OF_MARIADB if flavour == "mariadb" else (CYCLE, *OF_MYSQL)))
+    server.run(*(OF_MARIADB if flavour == "mariadb" else OF_MYSQL))
+
+
+def listed(server: Any) -> list[tuple[str, str]]:
+    """Names and hosts of all accounts and roles but the administrator's and the server's own."""
+    rows = server.run("SELECT User, Host FROM mysql.user")
+    found = [tuple(part.decode() if isinstance(part, bytes) else part for part in row) for row in rows]
+    return [(name, host) for name, host in found if name not in KEPT]
+
+
+def written(name: str, host: str) -> str:
+    return f"{text(name)}@{text(host)}" if host else "PUBLIC" if name == "PUBLIC" else text(name)
 
 
 def drop_accounts(server: Any) -> None:
-    """Drops every account and role but the administrator's and the server's own."""
-    for name, host in server.run("SELECT User, Host FROM mysql.user"):
-        if name not in KEPT:
-            name, host = (part.decode() if isinstance(part, bytes) else part for part in (name, host))
-            server.run(f"DROP USER {text(name)}@{text(host)}" if host else f"DROP ROLE {text(name)}")
-    if server.run("SELECT 1 FROM mysql.user WHERE User = 'PUBLIC'"):
-        server.run("REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC")
+    with closing(server.connect()) as session:
+        for name, host in listed(server):
+            if name == "PUBLIC":
+                rows(session, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC")
+            else:
+                rows(session, f"DROP {'USER' if host else 'ROLE'} {written(name, host)}")
 
 
-def login(server: Any, name: str, password: str = PASSWORD, prefixed: bool = True) -> Any:
+def login(server: Any, name: str, password: str = PASSWORD, **options: Any) -> Any:
+    """A session of one of these accounts, over TCP."""
+    options = {"charset": "utf8mb4", "autocommit": True, **options}
+    user = PREFIX + name if name else ""
     return closing(
-        pymysql.connect(
-            host="127.0.0.1", port=server.port, user=PREFIX + name if prefixed else name, password=password.encode(),
-            charset="utf8mb4", autocommit=True,
-        )
-    )  # fmt: skip
+        pymysql.connect(host="127.0.0.1", port=server.port, user=user, password=password.encode(), **options)
+    )
 
 
-def may(server: Any, name: str, *statements: str) -> None:
-    """Logs in and runs statements."""
-    with login(server, name) as connection, connection.cursor() as cursor:
+def rows(session: Any, *statements: str) -> list[tuple[Any, ...]]:
+    with session.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+        return list(cursor.fetchall()) if statements else []
 
 
-def number_of(error: BaseException) -> int:
-    return int(error.args[0])
+def may(server: Any, name: str, *statements: str, **options: Any) -> list[tuple[Any, ...]]:
+    """Logs in and runs statements; the rows of the last one."""
+    with login(server, name, **options) as session:
+        return rows(session, *statements)
+
+
+def refusal(server: Any, name: str, *statements: str, **options: Any) -> int:
+    """The number of the error with which the server refuses a login or a statement; 0 where it refuses nothing."""
+    try:
+        may(server, name, *statements, **options)
+    except pymysql.MySQLError as error:
+        return int(error.args[0])
+    return 0
+
+
+def is_mariadb(server: Any) -> bool:
+    return "MariaDB" in server.run("SELECT VERSION()")[0][0]
+
+
+def _sorted_columns(line: str) -> str:
+    """The servers list columns in the order in which they were granted."""
+    return re.sub(r"\((`[^)]*)\)", lambda found: f"({', '.join(sorted(found[1].split(', ')))})", line)
 
 
 def shown(server: Any) -> dict[str, list[str]]:
     """What the server itself shows of every account, without our code."""
     found = {}
-    for name, host in server.run("SELECT User, Host FROM mysql.user"):
-        name, host = (part.decode() if isinstance(part, bytes) else part for part in (name, host))
-        if name in KEPT:
-            continue
-        written = f"{text(name)}@{text(host)}" if host else text(name)
-        lines = [row[0] for row in server.run(f"SHOW GRANTS FOR {written}")]
-        if host:
-            lines += [row[0] for row in server.run("SET print_identified_with_as_hex = 1", f"SHOW CREATE USER {written}")]\
-                if "MariaDB" not in server.run("SELECT VERSION()")[0][0] else\
-                [row[0] for row in server.run(f"SHOW CREATE USER {written}")]
-        found[written] = sorted(str(line) for line in lines)
+    with closing(server.connect()) as session:
+        if not is_mariadb(server):
+            rows(session, "SET print_identified_with_as_hex = 1")
+        for name, host in listed(server):
+            who = written(name, host)
+            lines = [_sorted_columns(row[0]) for row in rows(session, f"SHOW GRANTS FOR {who}")]
+            if host:
+                lines += [row[0] for row in rows(session, f"SHOW CREATE USER {who}")]
+            if who != "PUBLIC" or [line for line in lines if "USAGE" not in line]:
+                found[who] = sorted(str(line) for line in lines)
     return found
+
+
+def hashes(server: Any) -> set[str]:
+    """Every hash that the server keeps, as it is, in hex, and as JSON has it."""
+    if is_mariadb(server):
+        texts = [row[0] for row in server.run("SELECT Priv FROM mysql.global_priv")]
+        return set(re.findall(r'"authentication_string":"([^"]{9,})"', " ".join(texts)))
+    found = set()
+    for stored, more in server.run("SELECT authentication_string, User_attributes FROM mysql.user"):
+        second = json.loads(more or "{}").get("additional_password", "")
+        for secret in (stored.decode() if isinstance(stored, bytes) else stored or "", second):
+            found |= {secret, json.dumps(secret)[1:-1], secret.encode().hex(), secret.encode().hex().upper()}
+    return {secret for secret in found if secret}
+
+
+def fingerprint(server: Any) -> dict[str, list[str]]:
+    """What ``shown`` does not tell: MariaDB's privileges of roles' members, MySQL's second passwords and factors."""
+    if is_mariadb(server):
+        return {"": sorted(map(str, server.run("SELECT * FROM mysql.roles_mapping WHERE User <> 'root'")))}
+    kept = ", ".join(text(name) for name in KEPT)
+    attributes = server.run(f"SELECT User, Host, User_attributes FROM mysql.user WHERE User NOT IN ({kept})")
+    edges = server.run("SELECT * FROM mysql.role_edges")
+    return {"": sorted(map(str, [*attributes, *edges, *server.run("SELECT * FROM mysql.default_roles")]))}

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import layout
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, LocalRepository
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import (
+    UNSEALED,
     Manifest,
     PartRecord,
+    digest,
     format_time,
 )
 
@@ -60,4 +63,5 @@ def publish(repository: LocalRepository, moment: datetime = MOMENT, **changes: A
     with repository.staging() as staging:
         size, sha256 = staging.write_part("000-data", iter([b"da", b"ta"]))
         record = PartRecord("000-data", "file", size, size, sha256)
-        return repository.publish(staging, manifest(moment, parts=(record,), **changes))
+        made = manifest(moment, parts=(record,), **changes)
+        return repository.publish(staging, replace(made, seal=UNSEALED + digest(made.to_json()).hex()))

@@ -49,7 +49,8 @@ class SuiteMySQL:
             made, daemon = f"mysqld {common} --initialize-insecure", "mysqld"
         host.run("sh", "-c", f"install -d -o mysql -g mysql {data} && {made}")
         start = f"{daemon} {common} --bind-address=127.0.0.1 --port={self.port} --socket={data}/s --skip-name-resolve"
-        extra = " --mysqlx=OFF" if self.flavour == "mysql" else ""
+        extra = " --innodb-flush-log-at-trx-commit=0"
+        extra += " --mysqlx=OFF --skip-log-bin --innodb-doublewrite=OFF" if self.flavour == "mysql" else ""
         host.run("sh", "-c", f"setsid {start}{extra} --pid-file={data}/pid --server-id=1 >{logged} 2>&1 </dev/null &")
         client = "mariadb" if self.flavour == "mariadb" else "mysql"
         account, password = "root@'127.0.0.1'", pymysql.converters.escape_string(PASSWORD)

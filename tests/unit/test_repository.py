@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,15 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     RepositoryError,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import layout
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose, find
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import (
+    Selection,
+    choose,
+    find,
+    newest_first,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import (
     LocalRepository,
+    make_private,
     translated_os_errors,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock import exclusive, try_lock
@@ -416,7 +423,10 @@ def test_parts_that_are_none_or_lead_elsewhere(tmp_path: Path, parts: Any) -> No
         parse_manifest({**manifest().to_json(), "parts": parts}, tmp_path)
 
 
-@pytest.mark.parametrize("started", ["", "yesterday", "2026-11-23", "2026-11-23T02:00:00+01:00"])
+@pytest.mark.parametrize(
+    "started",
+    ["", "yesterday", "2026-11-23", "2026-11-23T02:00:00+01:00", "2026-11-23T02:00:00Z", "2026-11-23 02:00:00.000000Z"],
+)
 def test_a_time_that_is_none(tmp_path: Path, started: str) -> None:
     with pytest.raises(ManifestInvalidError, match="parts or times"):
         parse_manifest({**manifest().to_json(), "parts": [], "started": started}, tmp_path)
@@ -543,3 +553,26 @@ def test_files_that_are_no_sets_are_passed_over(stocked: LocalRepository) -> Non
     shutil.copytree(stocked.root / "db1", stocked.root / layout.STAGING / "copy")
     found = find(stocked, Selection())
     assert (len(found.backups), found.broken) == (7, [])
+
+
+def test_the_newest_sets_are_read_first_and_no_others(
+    repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.prepare()
+    hours = [publish(repository, MOMENT - timedelta(hours=hour)) for hour in range(0, 72, 12)]
+    publish(repository, MOMENT + timedelta(days=1), database="crm")
+    (hours[0].path / layout.MANIFEST).write_text("{")
+    read = []
+    read_set = LocalRepository.read_set
+    monkeypatch.setattr(LocalRepository, "read_set", lambda self, path: read.append(path) or read_set(self, path))
+    newest = newest_first(repository, "db1", "main", "database", "shop")
+    assert next(newest) == hours[1]
+    assert set(read) == {backup.path for backup in hours[:3]}  # 2 h of the last day, 14 h and 2 h of the one before
+    assert list(newest) == hours[2:]
+    assert list(newest_first(repository, "db1", "main", "database", "none")) == []
+
+
+def test_many_may_make_the_same_folder_at_once(tmp_path: Path) -> None:
+    for turn in range(30):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(make_private, [tmp_path / str(turn) / "a" / "b"] * 8))

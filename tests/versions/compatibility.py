@@ -73,7 +73,7 @@ MARIADB_ONLY = 16
 HEAD = """\
 # Compatibility
 
-Made by `make compatibility`, which ran the tests on real servers of six versions: those of Debian 12, 13 and sid, each
+Made by `make versions`, which ran the tests on real servers of six versions: those of Debian 12, 13 and sid, each
 with the Python and the client programs of that system. A line of the lists is one that broke other backup tools. "yes"
 says that everything came back the same, under another name and on a fresh server: rows by digest, definitions as the
 server prints them, checked without this collection. Where the case is an error, "yes" says that it is told in words and

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..config import Instance
+from ..errors import InvalidConfigError
 from .account import BackupAccount
 from .base import Engine
 from .mysql.account import MySQLAccount
@@ -19,6 +20,13 @@ ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (MySQL, Po
 
 BACKUP_ACCOUNTS: dict[str, type[BackupAccount]] = {"mysql": MySQLAccount, "postgresql": PostgreSQLAccount}
 """SQLite has no accounts."""
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The engine of that name, for what takes no server. InvalidConfigError where a later version made the name up."""
+    if name not in ENGINES:
+        raise InvalidConfigError(f"This version of the collection knows no engine {name}. Update the collection.")
+    return ENGINES[name]
 
 
 def open_engine(instance: Instance) -> Engine:

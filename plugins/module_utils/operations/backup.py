@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..repository.catalog import Selection, find
+from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
@@ -139,11 +139,9 @@ class BackupRun:
         outcome.fail(self._instance.id, database, error)
         self._note("backup", "failed", instance=self._instance.id, database=database, code=error.code)
 
-    def _sets(self, database: str) -> list[BackupSet]:
-        """The sets of a database, newest first."""
-        if not self._repository.root.exists():
-            return []
-        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database")).backups
+    def _sets(self, database: str) -> Iterator[BackupSet]:
+        """The sets of a database, newest first, read as they are asked for."""
+        return newest_first(self._repository, self._wanted.host, self._instance.id, "database", database)
 
     def _check_space(self, database: Database, newest: BackupSet | None) -> None:
         expected = newest.manifest.stored_bytes if newest else database.size_bytes // EXPECTED_RATIO
@@ -160,7 +158,7 @@ class BackupRun:
         The caller holds the database's lock in the repository.
         """
         wanted = self._wanted
-        sets = self._sets(database.name)
+        sets = list(self._sets(database.name))
         self._check_space(database, newest_regular(sets))
         warnings: list[str] = []
 

@@ -158,7 +158,7 @@ class OpenedSet:
     def __init__(self, repository: LocalRepository, backup: BackupSet, codec: Codec) -> None:
         self._repository = repository
         self._backup = backup
-        self._codec = codec
+        self.codec = codec
         manifest = backup.manifest
         self.engine = manifest.engine
         self.flavour = manifest.flavour
@@ -209,7 +209,7 @@ class OpenedSet:
     def _plain(self, record: PartRecord) -> Iterator[bytes]:
         raw_bytes = 0
         try:
-            for chunk in self._codec.decode(self._repository.read_chunks(self._backup, record), record.name):
+            for chunk in self.codec.decode(self._repository.read_chunks(self._backup, record), record.name):
                 raw_bytes += len(chunk)
                 yield chunk
         except SealBrokenError as error:

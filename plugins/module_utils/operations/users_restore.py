@@ -16,7 +16,7 @@ from ..repository.local import LocalRepository
 from ..repository.manifest import SAFETY
 from ..security.keyring import load_keyring
 from ..streams import check_compression
-from ..users.base import CREATE, MEMBERSHIP, PRIVILEGE, Changes, Statement, UsersEngine
+from ..users.base import CREATE, DELEGATED, MEMBERSHIP, PRIVILEGE, Changes, Statement, UsersEngine
 from ..users.model import Account, Accounts
 from .maker import SetMaker
 from .parts import open_set
@@ -47,12 +47,15 @@ class AccountRestore:
 
     @property
     def result(self) -> str:
-        """``failed``, ``left`` (it exists and is another one), ``created``, ``updated`` or ``unchanged``."""
+        """``failed``, ``left`` (it exists and is another one, or has no place there), ``created``, ``updated`` or
+        ``unchanged``."""
         if self.error:
             return "failed"
         if self.differs:
             return "left"
-        if not self.exists:
+        if not self.exists and not self.changes.statements:
+            return "left"
+        if not self.exists and self.of_phase(CREATE):  # PUBLIC is always there
             return "created"
         return "updated" if self.done else "unchanged"
 
@@ -111,10 +114,13 @@ class UsersRestore:
         """Carries the plans out; each keeps what became of it."""
         for plan in plans:
             self._execute(plan, plan.of_phase(CREATE))
-        self._give_roles([plan for plan in plans if not plan.error])
+        made = [plan for plan in plans if not plan.error]
+        self._in_any_order(made, MEMBERSHIP)
         for plan in plans:
             if not plan.error:
                 self._grant(plan)
+        self._in_any_order(made, DELEGATED)
+        for plan in plans:
             if plan.done or plan.error:
                 code = plan.error.code if plan.error else None
                 result = "failed" if plan.error else "ok"
@@ -131,10 +137,10 @@ class UsersRestore:
         except Exception as error:  # noqa: BLE001 - one account's failure never stops the others
             plan.error = as_ours(error)
 
-    def _give_roles(self, plans: Sequence[AccountRestore]) -> None:
-        """Makes the accounts members of roles. Who grants a role must have been given it before, so what is refused is
-        tried again as long as anything succeeds."""
-        waiting = [(plan, statement) for plan in plans for statement in plan.of_phase(MEMBERSHIP)]
+    def _in_any_order(self, plans: Sequence[AccountRestore], phase: str) -> None:
+        """Gives roles, and what others than the owner grant. Who grants must have been given it before, so what is
+        refused is tried again as long as anything succeeds."""
+        waiting = [(plan, statement) for plan in plans for statement in plan.of_phase(phase)]
         progress = True
         while waiting and progress:
             refused = [item for item in waiting if self._refused(*item)]
@@ -227,7 +233,8 @@ def restore_users(
 
     Raises as ``read_source`` and ``UsersRestore.plan``; nothing was changed then.
     """
-    source = UsersSource(wanted.backup, wanted.selection, sealed_only=wanted.sealed_only)
+    of_users = replace(wanted.selection, kind=KIND, database=None)
+    source = UsersSource(wanted.backup, of_users, sealed_only=wanted.sealed_only)
     where, accounts = read_source(source, repository, keyring_path)
     chosen = select_accounts(accounts.accounts, wanted.users, wanted.exclude)
     if wanted.needed_by:

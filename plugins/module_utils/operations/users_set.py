@@ -18,13 +18,14 @@ from .parts import PartStore, open_set
 
 KIND = "users"
 ACCOUNTS_PART, SQL_PART = "accounts.json", "accounts.sql"
+ACCOUNTS_KIND = "accounts"
 
 
 def store_accounts(store: PartStore, engine: UsersEngine, accounts: Accounts) -> list[PartRecord]:
     """Stores both parts. The SQL is for people who have nothing but the set and a server of the same kind."""
     text = json.dumps(accounts.to_json(), indent=1, sort_keys=True)
     return [
-        store.store_bytes(0, ACCOUNTS_PART, "accounts", text.encode()),
+        store.store_bytes(0, ACCOUNTS_PART, ACCOUNTS_KIND, text.encode()),
         store.store_bytes(1, SQL_PART, "sql", _script(engine, accounts).encode()),
     ]
 
@@ -88,7 +89,7 @@ def needed_labels(
     accounts: Accounts, database: str, names: Iterable[str], concerns: Callable[[Grant], bool]
 ) -> set[str]:
     """The accounts that a database needs: those that ``names`` calls (owners, definers), those that hold privileges
-    that are ``concerns``, those that have settings for it, and the roles that all these are members of."""
+    that are ``concerns``, those that have settings for it, the members of all these, and the roles of all these."""
     called = set(names)
     needed = {
         account.label
@@ -97,11 +98,25 @@ def needed_labels(
         or any(concerns(grant) for grant in account.grants)
         or any(setting.database == database for setting in account.settings)
     }
-    growing = True
-    while growing:
-        members = [account for account in accounts.accounts if account.label in needed]
-        roles = {membership.role for account in members for membership in account.memberships}
-        found = {account.label for account in accounts.accounts if roles & set(names_of(account))} - needed
-        needed |= found
-        growing = bool(found)
-    return needed
+    edges = _memberships(accounts)
+    with_members = _reached(needed, {(role, member) for member, role in edges})
+    return _reached(with_members, edges)
+
+
+def _memberships(accounts: Accounts) -> set[tuple[str, str]]:
+    """Who is a member of which role, by labels."""
+    by_name = {name: account.label for account in accounts.accounts for name in (account.name, account.label)}
+    return {
+        (account.label, by_name[membership.role])
+        for account in accounts.accounts
+        for membership in account.memberships
+        if membership.role in by_name
+    }
+
+
+def _reached(start: set[str], edges: set[tuple[str, str]]) -> set[str]:
+    """Where edges lead to from a start, in as many steps as it takes; the start included."""
+    found = set(start)
+    while further := {end for begin, end in edges if begin in found} - found:
+        found |= further
+    return found

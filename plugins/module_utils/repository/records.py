@@ -130,8 +130,19 @@ def read_record(backup: BackupSet) -> SetRecord:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder of records, which its holders keep for milliseconds."""
+def locked_records(repository: LocalRepository, folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder of records, made if missing. Its holders keep it for milliseconds; LockedError where
+    one of them does not."""
+    with translated_os_errors(repository.root):
+        make_private(folder)
+        descriptor = _patient_lock(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _patient_lock(folder: Path) -> int:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while (descriptor := try_lock(folder / layout.LOCK)) is None:
         if time.monotonic() > deadline:
@@ -139,10 +150,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 f"The records in {folder} stay locked by another run. Wait for it to end, then run again."
             )
         time.sleep(0.01)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    return descriptor
 
 
 def change_record(
@@ -154,18 +162,16 @@ def change_record(
     """
     path = record_path(backup.path)
     temporary = path.with_name(f".{path.name}.new")
-    with translated_os_errors(repository.root):
-        make_private(path.parent)
-        with _locked(path.parent):
-            before = read_record(backup)
-            after = change(before)
-            if after == before:
-                return after
-            temporary.unlink(missing_ok=True)  # a run that was killed may have left it
-            try:
-                write_whole(temporary, json.dumps(after.to_json(), indent=1) + "\n")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(path.parent)
+    with translated_os_errors(repository.root), locked_records(repository, path.parent):
+        before = read_record(backup)
+        after = change(before)
+        if after == before:
+            return after
+        temporary.unlink(missing_ok=True)  # a run that was killed may have left it
+        try:
+            write_whole(temporary, json.dumps(after.to_json(), indent=1) + "\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
     return after

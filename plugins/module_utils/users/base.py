@@ -15,10 +15,10 @@ from ..engines.base import Inventory
 from ..security.redact import Redactor
 from .model import Account, Accounts, Grant
 
-CREATE, MEMBERSHIP, PRIVILEGE = "create", "membership", "privilege"
-PHASES = (CREATE, MEMBERSHIP, PRIVILEGE)
+CREATE, MEMBERSHIP, PRIVILEGE, DELEGATED = "create", "membership", "privilege", "delegated"
+PHASES = (CREATE, MEMBERSHIP, PRIVILEGE, DELEGATED)
 """The order in which statements run, over all accounts: roles exist before they are given to others, and whoever grants
-has what he grants."""
+has what he grants. What PostgreSQL's roles were granted by others than an object's owner is ``delegated``."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class UsersEngine(ABC):
         """Whether both log in the same way and have the same attributes, as far as this server can hold them."""
 
     def label_here(self, source: Accounts, account: Account) -> str:
-        """What this server calls an account of ``source``."""
+        """What this server calls an account of ``source``; empty where it can't have it (``changes`` says why)."""
         return account.label
 
     def concerns(self, grant: Grant, database: str) -> bool:

@@ -9,7 +9,7 @@ from ..config import Instance
 from ..errors import InvalidConfigError
 from .base import UsersEngine
 from .mysql.engine import MySQLUsers
-PostgreSQLUsers = MySQLUsers
+from .postgresql.engine import PostgreSQLUsers
 
 USERS_ENGINES: dict[str, type[UsersEngine]] = {engine.name: engine for engine in (MySQLUsers, PostgreSQLUsers)}
 

@@ -99,7 +99,7 @@ class Restore:
         try:
             script = SchemaScript(self._request.source.database, database, None if whole else self._names)
             tables = self._load_tables(database, script)
-            self._load_objects(database, events=whole)
+            self._load_objects(database, events=whole and not self._request.idle)
             if whole:
                 self._create_broken_views(database)
                 self._compare_objects(database)
@@ -263,6 +263,8 @@ class Restore:
         if elsewhere:
             self._warnings.append(f"Still naming the database {source} in their text: {', '.join(elsewhere)}.")
         found["views"] += self._missing_views
+        if self._request.idle:
+            found["events"] = self._inventory.events
         self._warnings += [
             f"The restored database has {found[kind]} {kind}, the backup recorded {recorded}."
             for kind in ("views", "routines", "triggers", "events")

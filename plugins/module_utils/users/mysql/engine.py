@@ -18,18 +18,16 @@ from ...security.redact import Redactor
 from ..base import Changes, Statement, UsersEngine
 from ..model import Account, Accounts, Grant
 from . import statements
-from .carry import Target, carry, label_on
+from .carry import Target, carry, label_on, no_place
 from .reading import read_accounts
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
 # "Server Error Message Reference" of the MySQL manual, "MariaDB Error Codes" of MariaDB's.
-_MISSING = {
-    1049, 1054, 1133, 1146, 1305, 1959, 3523,
-}  # fmt: skip
-"""Unknown database, column, account, table, routine, MariaDB's and MySQL's unknown role."""
-_DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 3619, 4010}
+_MISSING = {1049, 1054, 1146, 1305, 1959, 3523}
+"""Unknown database, column, table, routine, MariaDB's and MySQL's unknown role."""
+_DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698}
 
 
 class MySQLUsers(UsersEngine):
@@ -41,14 +39,17 @@ class MySQLUsers(UsersEngine):
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance)
         self._engine = create_engine(instance)
+        self._connection: sa.Connection | None = None
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        with translated_errors(self.instance), self._engine.connect() as plain:
-            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            # Backslashes in strings are escapes, double quotes are strings, and names are shown in backticks.
-            run_quoted(connection, "SET SESSION sql_mode = '', sql_quote_show_create = 1")
-            yield connection
+        """One session for all: there are thousands of statements."""
+        with translated_errors(self.instance):
+            if self._connection is None or self._connection.invalidated:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                # Backslashes in strings are escapes, double quotes are strings, and names are shown in backticks.
+                run_quoted(self._connection, "SET SESSION sql_mode = '', sql_quote_show_create = 1")
+            yield self._connection
 
     @cached_property
     def _target(self) -> Target:
@@ -56,18 +57,32 @@ class MySQLUsers(UsersEngine):
             return Target.of(connection)
 
     def read(self) -> Accounts:
-        with self._connected() as connection:
-            return read_accounts(connection)
+        try:
+            with self._connected() as connection:
+                return read_accounts(connection)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"{error.message} To read the accounts of the server it needs the privilege SELECT on mysql.*."
+            ) from None
 
     def changes(self, source: Accounts, wanted: Account, current: Account | None, revoke: bool) -> Changes:
+        reason = no_place(self._target, source, wanted)
+        if reason:
+            return Changes([], [reason])
         carried = carry(self._target, source, wanted)
-        return Changes(statements.statements(self._target, carried, current, revoke), carried.lost)
+        needed = statements.statements(self._target, carried, current, revoke)
+        if needed and current and carried.account.label == self._target.me:
+            return Changes([], ["It is the account that restores, and is left as it is."])
+        lost = carried.lost
+        if current is None and {"PASSWORD HISTORY", "PASSWORD REUSE INTERVAL"} & {*carried.account.attributes}:
+            lost = [*lost, "Its earlier passwords: the server takes no hashes of them, and they may be used again."]
+        return Changes(needed, lost)
 
     def same_identity(self, source: Accounts, wanted: Account, current: Account) -> bool:
         return statements.same_identity(carry(self._target, source, wanted), current)
 
     def label_here(self, source: Accounts, account: Account) -> str:
-        return label_on(self._target, source, account)
+        return "" if no_place(self._target, source, account) else label_on(self._target, source, account)
 
     def concerns(self, grant: Grant, database: str) -> bool:
         if grant.kind == "database":
@@ -96,4 +111,6 @@ class MySQLUsers(UsersEngine):
         return set(inventory.notes["definers"])
 
     def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
         self._engine.dispose()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ...errors import QueryFailedError
 from ..model import Grant
 
 _TOKEN = re.compile(
@@ -19,7 +20,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "Z": "\x1a", "b": "\b"}
-_OBJECTS = ("TABLE", "PROCEDURE", "FUNCTION", "PACKAGE")
+_OBJECTS = ("TABLE", "PROCEDURE", "FUNCTION", "PACKAGE", "LIBRARY")
 PUBLIC = "PUBLIC"
 """MariaDB's role that everybody has (10.11 and newer); the word itself is its name."""
 
@@ -88,6 +89,10 @@ def _object(tokens: _Tokens, privilege: str) -> tuple[str, tuple[str, ...]]:
         tokens.skip(".")
         tokens.skip("*")
         return "server", ()
+    if not tokens.at_name():
+        raise QueryFailedError(
+            f"The server grants {privilege} on {tokens.take()}, unknown here. Update the collection."
+        )
     outer = tokens.take()
     separator = tokens.take()
     if privilege == "PROXY" and separator == "@":
@@ -106,7 +111,7 @@ def parse_grants(statement: str, grantee: tuple[str, str | None]) -> list[Grant]
     """The privileges that one line of SHOW GRANTS gives an account (or partially revokes), one for each column.
 
     Nothing for lines about roles, about nothing (USAGE), or about another account: MariaDB shows those of a role's
-    roles, too.
+    roles, too. Raises QueryFailedError for a kind of object that is not known here.
     """
     tokens = _Tokens(statement)
     revoked = tokens.at_word("REVOKE")
@@ -118,8 +123,7 @@ def parse_grants(statement: str, grantee: tuple[str, str | None]) -> list[Grant]
     tokens.skip("TO", "FROM")
     if _grantee(tokens) != grantee:
         return []
-    rest = " ".join(tokens.words_left())
-    grantable = rest.endswith("GRANT OPTION") or " GRANT OPTION " in f"{rest} "
+    grantable = " GRANT OPTION " in f" {' '.join(tokens.words_left())} "
     return [
         Grant(kind, name, privilege, (column,) if column is not None else (), grantable, revoked=revoked)
         for privilege, columns in privileges

@@ -15,8 +15,8 @@ SYSTEM_ACCOUNTS = (
     ("mysql.session", "localhost"),
     ("mysql.sys", "localhost"),
 )
-"""Accounts that the servers make for themselves and need (MySQL manual, "Reserved Accounts"; MariaDB manual, "mysql.user
-Table"). They are left out of backups."""
+"""Accounts that the servers make for themselves and need (MySQL manual, "Reserved Accounts"; MariaDB manual,
+"mysql.user Table"). They are left out of backups."""
 
 
 def label(name: str, host: str | None) -> str:

@@ -37,8 +37,17 @@ LIMITS = {
 _TLS_TYPES = {1: "SSL", 2: "X509", "ANY": "SSL", "X509": "X509"}
 _TLS_DETAILS = {"ssl_cipher": "REQUIRE CIPHER", "x509_issuer": "REQUIRE ISSUER", "x509_subject": "REQUIRE SUBJECT"}
 _NO_SUCH_GRANT = 1141
-"""ER_NONEXISTING_GRANT: said of accounts with a host name, too, where the server looks up no host names."""
-SECOND_PASSWORD = "second password"  # noqa: S105 - no password but the name of an attribute
+"""ER_NONEXISTING_GRANT: said of accounts with a host name, too, where MariaDB looks up no host names."""
+SECOND_PASSWORD = "second password"  # noqa: S105 - no password but what stands for a method
+"""The ``method`` of MySQL's second password, which lets in by the same method as the first."""
+_STORED = {
+    "access", "version_id", "plugin", "authentication_string", "auth_or", "password_last_changed", "password_lifetime",
+    "account_locked", "is_role", "default_role", "ssl_type", *LIMITS, *_TLS_DETAILS,
+}  # fmt: skip
+"""What is known of MariaDB's JSON, and what of MySQL's User_attributes (SHOW GRANTS tells the Restrictions)."""
+_USER_ATTRIBUTES = {
+    "additional_password", "metadata", "multi_factor_authentication", "Password_locking", "Restrictions",
+}  # fmt: skip
 
 
 def escaped_pattern(name: str) -> str:
@@ -68,16 +77,23 @@ def _mariadb_account(name: str, host: str, stored: Mapping[str, Any]) -> Account
         attributes["PASSWORD EXPIRE"] = True
     if stored.get("password_lifetime", -1) >= 0:
         attributes["PASSWORD EXPIRE INTERVAL"] = stored["password_lifetime"]
-    methods = [{**stored, **entry} if not entry else entry for entry in stored.get("auth_or") or [{}]]
+    methods = [entry or stored for entry in stored.get("auth_or") or [{}]]  # an empty one stands for the outer one
     authentication = tuple(
         Authentication(entry.get("plugin") or NATIVE, entry.get("authentication_string") or None) for entry in methods
     )
     return Account(label(name, host), name, host, is_role=False, authentication=authentication, attributes=attributes)
 
 
-def _mariadb_accounts(connection: sa.Connection) -> list[Account]:
+def _unknown(who: str, stored: Mapping[str, Any], known: set[str]) -> list[str]:
+    names = ", ".join(sorted({*stored} - known))
+    return [f"{who} has attributes that are unknown here and left out: {names}."] if names else []
+
+
+def _mariadb_accounts(connection: sa.Connection, warnings: list[str]) -> list[Account]:
     rows = connection.execute(sa.text("SELECT User, Host, Priv FROM mysql.global_priv")).all()
     stored = [(str(user), str(host), json.loads(text)) for user, host, text in rows]
+    for user, host, value in stored:
+        warnings += _unknown(label(user, host), value, _STORED)
     defaults = {(user, host): value.get("default_role") for user, host, value in stored}
     memberships: dict[tuple[str, str], list[Membership]] = {}
     edges = connection.execute(sa.text("SELECT User, Host, Role, Admin_option FROM mysql.roles_mapping"))
@@ -93,7 +109,8 @@ def _mariadb_accounts(connection: sa.Connection) -> list[Account]:
 def as_text(stored: bytes) -> str | None:
     """What a server stores of a password: as text where it is printable, else as ``0x…``; None for nothing."""
     text = stored.decode("latin-1")
-    return None if not stored else text if text.isascii() and text.isprintable() else "0x" + stored.hex()
+    as_is = text.isascii() and text.isprintable() and not text.startswith("0x")
+    return None if not stored else text if as_is else "0x" + stored.hex()
 
 
 def as_bytes(secret: str | None) -> bytes:
@@ -105,13 +122,12 @@ def as_bytes(secret: str | None) -> bytes:
 
 def _mysql_account(row: Mapping[str, Any]) -> Account:
     name, host, secret = str(row["user"]), str(row["host"]), bytes.fromhex(row["secret"] or "")
-    locked, expired = row["account_locked"] == "Y", row["password_expired"] == "Y"
-    if locked and expired and not secret:  # what CREATE ROLE makes, and nobody can log in as
-        return Account(label(name, host), name, host, is_role=True)
+    locked, expired = (row[name] == "Y" for name in ("account_locked", "password_expired"))
+    is_role = locked and expired and not secret  # what CREATE ROLE makes, and nobody can log in as
     attributes = _common(row)
     values = {
-        "ACCOUNT LOCK": locked or None,
-        "PASSWORD EXPIRE": expired or None,
+        "ACCOUNT LOCK": (locked and not is_role) or None,
+        "PASSWORD EXPIRE": (expired and not is_role) or None,
         "PASSWORD EXPIRE INTERVAL": row["password_lifetime"],
         "PASSWORD HISTORY": row["password_reuse_history"],
         "PASSWORD REUSE INTERVAL": row["password_reuse_time"],
@@ -121,28 +137,30 @@ def _mysql_account(row: Mapping[str, Any]) -> Account:
     tracking = more.get("Password_locking", {})
     values["FAILED_LOGIN_ATTEMPTS"] = tracking.get("failed_login_attempts") or None
     values["PASSWORD_LOCK_TIME"] = tracking.get("password_lock_time_days") or None
-    values[SECOND_PASSWORD] = "additional_password" in more or None
     described = dict(more.get("metadata", {}))
     comment = described.pop("comment", None)
     values["ATTRIBUTE"] = json.dumps(described, sort_keys=True) if described else None
     attributes |= {words: value for words, value in values.items() if value is not None}
-    factors = [
-        Authentication(factor["plugin"], factor.get("authentication_string") or None)
+    ways = [Authentication(str(row["plugin"]), as_text(secret))]
+    ways += [
+        Authentication(factor["plugin"], as_text(factor.get("authentication_string", "").encode()))
         for factor in more.get("multi_factor_authentication", ())
     ]
+    if "additional_password" in more:
+        ways.append(Authentication(SECOND_PASSWORD, as_text(more["additional_password"].encode())))
     return Account(
         label(name, host),
         name,
         host,
-        is_role=False,
-        authentication=(Authentication(str(row["plugin"]), as_text(secret)), *factors),
+        is_role=is_role,
+        authentication=() if is_role else tuple(ways),
         attributes=attributes,
         comment=comment,
     )
 
 
-def _mysql_accounts(connection: sa.Connection) -> list[Account]:
-    rows = connection.execute(
+def _mysql_accounts(connection: sa.Connection, warnings: list[str]) -> list[Account]:
+    result = connection.execute(
         sa.text("""
             SELECT User AS user, Host AS host, plugin, HEX(authentication_string) AS secret, ssl_type,
                    CONVERT(ssl_cipher USING utf8mb4) AS ssl_cipher, CONVERT(x509_issuer USING utf8mb4) AS x509_issuer,
@@ -152,22 +170,26 @@ def _mysql_accounts(connection: sa.Connection) -> list[Account]:
                    Password_require_current AS password_require_current, User_attributes AS user_attributes
             FROM mysql.user""")
     )
-    accounts = [_mysql_account(row) for row in rows.mappings()]
+    rows: list[dict[str, Any]] = [{**row} for row in result.mappings()]
+    accounts = [_mysql_account(row) for row in rows]
+    for account, row in zip(accounts, rows, strict=True):
+        warnings += _unknown(account.label, json.loads(row["user_attributes"] or "{}"), _USER_ATTRIBUTES)
     chosen = connection.execute(
         sa.text("SELECT USER, HOST, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles")
     )
     defaults = {tuple(row) for row in chosen}
     edges = connection.execute(
         sa.text("SELECT TO_USER, TO_HOST, FROM_USER, FROM_HOST, WITH_ADMIN_OPTION FROM mysql.role_edges")
-    )
+    ).all()
     memberships: dict[tuple[str, str | None], list[Membership]] = {}
     for user, host, role, role_host, admin in edges:
         is_default = (user, host, role, role_host) in defaults
         own = memberships.setdefault((user, host), [])
         own.append(Membership(label(role, role_host), admin == "Y", is_default))
-    return [
-        replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts
-    ]
+    for user, host, role, role_host in sorted(defaults - {tuple(edge[:4]) for edge in edges}):
+        who, what = label(user, host), label(role, role_host)
+        warnings.append(f"That {what} is a default role of {who} is left out: it has it by mandatory_roles only.")
+    return [replace(account, memberships=tuple(sorted(memberships.get(identity(account), ())))) for account in accounts]
 
 
 def _grants(connection: sa.Connection, account: Account, literal_names: bool) -> tuple[Grant, ...] | None:
@@ -189,23 +211,28 @@ def _grants(connection: sa.Connection, account: Account, literal_names: bool) ->
 
 def literal_database_names(connection: sa.Connection) -> bool:
     """Whether ``%`` and ``_`` in the database names of grants are no wildcards (MySQL manual, "partial_revokes")."""
-    return catalog.variable(connection, "partial_revokes") == "ON"
+    return bool(catalog.variable(connection, "partial_revokes") == "ON")
 
 
 def read_accounts(connection: sa.Connection) -> Accounts:
-    """All accounts and roles but SYSTEM_ACCOUNTS, sorted by label."""
+    """All accounts and roles but SYSTEM_ACCOUNTS, sorted by label. Those whose privileges the server does not tell are
+    left out, too: to be brought back with none would look as if they had had none."""
     version = catalog.server_version(connection)
     flavour = "mariadb" if "MariaDB" in version else "mysql"
-    found = _mariadb_accounts(connection) if flavour == "mariadb" else _mysql_accounts(connection)
+    warnings: list[str] = []
+    found = (_mariadb_accounts if flavour == "mariadb" else _mysql_accounts)(connection, warnings)
     literal_names = literal_database_names(connection)
-    accounts, warnings = [], []
+    accounts = []
     for account in found:
         if identity(account) in SYSTEM_ACCOUNTS:
             continue
         grants = _grants(connection, account, literal_names)
         if grants is None:
-            warnings.append(f"The server ignores {account.label} and does not tell its privileges (skip_name_resolve).")
-        accounts.append(replace(account, grants=grants or ()))
+            warnings.append(
+                f"{account.label} is left out: the server ignores it (skip_name_resolve) and tells no privileges of it."
+            )
+            continue
+        accounts.append(replace(account, grants=grants))
     # PUBLIC is always there and can't be made: it says something only where it was granted something.
     kept = [account for account in accounts if account.label != PUBLIC or account.grants or account.memberships]
     return Accounts("mysql", flavour, version, sorted(kept, key=lambda account: account.label), warnings)

@@ -7,19 +7,22 @@ MariaDB manual, likewise)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...engines.mysql.catalog import literal, quoted
 from ..base import CREATE, MEMBERSHIP, PRIVILEGE, Statement
-from ..model import Account, Authentication, Grant, Membership
+from ..model import Account, Authentication, Grant
 from .carry import ALL, NEVER_FITS, Carried, Target, unescaped_pattern
 from .grants import PUBLIC
-from .reading import LIMITS, NATIVE, as_bytes
+from .reading import LIMITS, NATIVE, SECOND_PASSWORD, as_bytes
 
 _PASSWORD_DAYS = {"PASSWORD EXPIRE INTERVAL": "PASSWORD EXPIRE", "PASSWORD REUSE INTERVAL": "PASSWORD REUSE INTERVAL"}
 _TLS_DETAILS = {"REQUIRE CIPHER": "CIPHER", "REQUIRE ISSUER": "ISSUER", "REQUIRE SUBJECT": "SUBJECT"}
 _UNBOUNDED = -1
+USAGE = "USAGE"
+"""No privilege: GRANT OPTION alone is given with it."""
 
 
 def same_identity(carried: Carried, current: Account) -> bool:
@@ -33,6 +36,9 @@ def same_identity(carried: Carried, current: Account) -> bool:
 def statements(target: Target, carried: Carried, current: Account | None, revoke: bool) -> list[Statement]:
     """What makes ``current`` (None: nothing) what ``carried`` says; takes away what is beyond only with ``revoke``."""
     wanted = carried.account
+    if current and not carried.can_log_in:  # somebody may have given it a password there since
+        wanted = replace(wanted, attributes=_locked_as(current, wanted.attributes))
+        carried = replace(carried, account=replace(wanted, authentication=current.authentication))
     return [
         *_identity(target, carried, current),
         *_memberships(target, wanted, current, revoke),
@@ -40,35 +46,48 @@ def statements(target: Target, carried: Carried, current: Account | None, revoke
     ]
 
 
+def _locked_as(current: Account, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    lock = {name: value for name, value in current.attributes.items() if name in ("ACCOUNT LOCK", "PASSWORD EXPIRE")}
+    return {name: value for name, value in attributes.items() if name != "ACCOUNT LOCK"} | lock
+
+
 def _identity(target: Target, carried: Carried, current: Account | None) -> Iterator[Statement]:
     wanted = carried.account
-    if wanted.label == PUBLIC or (current and same_identity(carried, current)):
+    who = wanted.label
+    if who == PUBLIC or (current and same_identity(carried, current)):
         return
     if wanted.is_role and current is None:
-        yield Statement(CREATE, f"CREATE ROLE {wanted.label}")
+        yield Statement(CREATE, f"CREATE ROLE {who}")
+        if wanted.attributes or wanted.comment is not None:
+            yield Statement(CREATE, f"ALTER USER {who} {' '.join(_options(target, wanted, None))}")
         return
-    login, secrets = _login(target, wanted.authentication, is_role=wanted.is_role)
+    second = [way for way in wanted.authentication if way.method == SECOND_PASSWORD]
+    ways = [way for way in wanted.authentication if way not in second]
+    first = [Authentication(ways[0].method, second[0].secret), *ways[1:]] if second else ways
+    login, secrets = _login(target, first, is_role=wanted.is_role)
     options = _options(target, wanted, current)
-    verb = "ALTER" if current else "CREATE"
-    words = [verb, "USER", wanted.label, login, *options]
-    yield Statement(CREATE, " ".join(word for word in words if word), secrets)
+    yield Statement(CREATE, " ".join(["ALTER USER" if current else "CREATE USER", who, login, *options]), secrets)
+    if second:
+        login, secrets = _login(target, ways[:1], is_role=False)
+        yield Statement(CREATE, f"ALTER USER {who} {login} RETAIN CURRENT PASSWORD", secrets)
+    elif current and any(way.method == SECOND_PASSWORD for way in current.authentication):
+        yield Statement(CREATE, f"ALTER USER {who} DISCARD OLD PASSWORD")
     if wanted.attributes.get("PASSWORD EXPIRE") or wanted.is_role:
-        yield Statement(CREATE, f"ALTER USER {wanted.label} PASSWORD EXPIRE")
+        yield Statement(CREATE, f"ALTER USER {who} PASSWORD EXPIRE")
 
 
-def _login(target: Target, ways: tuple[Authentication, ...], is_role: bool) -> tuple[str, tuple[str, ...]]:
+def _login(target: Target, ways: Sequence[Authentication], is_role: bool) -> tuple[str, tuple[str, ...]]:
     """The clause that says how to log in, and the hashes in it. No way means none, never an empty password."""
     if target.flavour == "mysql":
         if not ways:
             return "IDENTIFIED WITH 'caching_sha2_password' AS ''" if is_role else "IDENTIFIED BY RANDOM PASSWORD", ()
-        secrets = tuple(f"0x{as_bytes(way.secret).hex().upper()}" if way.secret else "''" for way in ways)
-        clauses = [
-            f"IDENTIFIED WITH {literal(way.method)} AS {secret}" for way, secret in zip(ways, secrets, strict=True)
-        ]
-        return " AND ".join(clauses), tuple(secret for secret in secrets if secret != "''")
+        hashes = [f"0x{as_bytes(way.secret).hex().upper()}" if way.secret else "''" for way in ways]
+        clauses = [f"IDENTIFIED WITH {literal(way.method)} AS {text}" for way, text in zip(ways, hashes, strict=True)]
+        return " AND ".join(clauses), tuple(text for text in hashes if text != "''")
     known = ways or (Authentication(NATIVE, NEVER_FITS),)
     clauses = [literal(way.method) + (f" USING {literal(way.secret)}" if way.secret else "") for way in known]
-    return f"IDENTIFIED VIA {' OR '.join(clauses)}", tuple(way.secret for way in ways if way.secret and way.secret != NEVER_FITS)
+    secrets = tuple(way.secret for way in known if way.secret and way.secret != NEVER_FITS)
+    return f"IDENTIFIED VIA {' OR '.join(clauses)}", secrets
 
 
 def _options(target: Target, wanted: Account, current: Account | None) -> Iterator[str]:
@@ -121,62 +140,54 @@ def _memberships(target: Target, wanted: Account, current: Account | None, revok
     held = {membership.role: membership for membership in (current.memberships if current else ())}
     given = {membership.role: membership for membership in wanted.memberships}
     who = wanted.label
-    if revoke:
-        for role, membership in held.items():
-            only_admin = role in given and membership.admin and not given[role].admin
-            if only_admin and target.flavour == "mariadb":
-                yield Statement(MEMBERSHIP, f"REVOKE ADMIN OPTION FOR {role} FROM {who}", needs=f"role {role}")
-            elif role not in given or only_admin:
-                yield Statement(MEMBERSHIP, f"REVOKE {role} FROM {who}", needs=f"role {role}")
-                if only_admin:
-                    yield Statement(MEMBERSHIP, f"GRANT {role} TO {who}", needs=f"role {role}")
+    for role, membership in list(held.items()) if revoke else ():
+        only_admin = role in given and membership.admin and not given[role].admin
+        if only_admin and target.flavour == "mariadb":
+            yield Statement(MEMBERSHIP, f"REVOKE ADMIN OPTION FOR {role} FROM {who}", needs=f"role {role}")
+        elif only_admin or role not in given:
+            yield Statement(MEMBERSHIP, f"REVOKE {role} FROM {who}", needs=f"role {role}")
+            del held[role]
     for role, membership in given.items():
         if role not in held or (membership.admin and not held[role].admin):
             option = " WITH ADMIN OPTION" if membership.admin else ""
             yield Statement(MEMBERSHIP, f"GRANT {role} TO {who}{option}", needs=f"role {role}")
-    yield from _default_roles(target, wanted, given, held, revoke)
-
-
-def _default_roles(
-    target: Target, wanted: Account, given: Mapping[str, Membership], held: Mapping[str, Membership], revoke: bool
-) -> Iterator[Statement]:
     before = {role for role, membership in held.items() if membership.default}
     after = {role for role, membership in given.items() if membership.default}
     if not revoke:
         after = before | after if target.flavour == "mysql" or not before else before
-    if after == before:
-        return
-    preposition = "TO" if target.flavour == "mysql" else "FOR"
-    roles = ", ".join(sorted(after)) or "NONE"
-    yield Statement(MEMBERSHIP, f"SET DEFAULT ROLE {roles} {preposition} {wanted.label}", needs=f"role {roles}")
+    if after != before:
+        roles = ", ".join(sorted(after))
+        preposition = "TO" if target.flavour == "mysql" else "FOR"
+        needs = f"role {roles}" if roles else None
+        yield Statement(MEMBERSHIP, f"SET DEFAULT ROLE {roles or 'NONE'} {preposition} {who}", needs=needs)
 
 
-Level = tuple[str, tuple[str, ...], bool, bool]
+Level = tuple[str, tuple[str, ...], bool, bool | None]
 
 
 def _levels(target: Target, account: Account | None) -> dict[Level, list[Grant]]:
-    """The privileges by what one GRANT statement can give: of one object, and with or without GRANT OPTION for all.
-
-    MySQL's dynamic privileges, whose names have an underscore, have that option each for itself.
-    """
+    """The privileges by what one GRANT statement can give: kind and name of an object, whether it is a partial revoke,
+    and whether it is WITH GRANT OPTION for those that have that each for itself: PROXY, and MySQL's dynamic privileges,
+    whose names have an underscore. For others, of an object all or none have it: None."""
     levels: dict[Level, list[Grant]] = {}
     for grant in account.grants if account else ():
-        dynamic = target.flavour == "mysql" and "_" in grant.privilege
-        level = grant.kind, grant.name, grant.revoked, dynamic and grant.grantable
+        for_itself = grant.kind == "account" or (target.flavour == "mysql" and "_" in grant.privilege)
+        level = grant.kind, grant.name, grant.revoked, grant.grantable if for_itself else None
         levels.setdefault(level, []).append(grant)
     return levels
 
 
 def _grants(target: Target, wanted: Account, current: Account | None, revoke: bool) -> Iterator[Statement]:
     after, before = _levels(target, wanted), _levels(target, current)
-    if revoke:
-        for level, held in before.items():
-            yield from _taking(target, wanted.label, level, held, after.get(level, []))
+    for level, held in before.items() if revoke else ():
+        yield from _taking(target, wanted.label, level, held, after.get(level, []))
     partial: list[Statement] = []
     for level, grants in after.items():
         held = before.get(level, [])
-        if revoke and any(grant.privilege == ALL for grant in held) and not _has_all(grants):
+        if revoke and _has_all(held) and not _has_all(grants):
             held = []  # taken away above
+        elif not revoke and level[3] is False:
+            held = held + before.get((*level[:3], True), [])
         given = list(_giving(target, wanted.label, level, grants, held))
         if level[2]:
             partial += given
@@ -189,37 +200,48 @@ def _has_all(grants: list[Grant]) -> bool:
     return any(grant.privilege == ALL for grant in grants)
 
 
-def _key(grant: Grant) -> tuple[str, tuple[str, ...]]:
-    return grant.privilege, grant.columns
+def _beyond(grants: list[Grant], others: list[Grant]) -> list[Grant]:
+    """The privileges that are not among others."""
+    known = {(grant.privilege, grant.columns) for grant in others}
+    return [
+        grant
+        for grant in grants
+        if (grant.privilege, grant.columns) not in known and grant.privilege != USAGE and not _has_all(others)
+    ]
 
 
 def _giving(target: Target, who: str, level: Level, wanted: list[Grant], held: list[Grant]) -> Iterator[Statement]:
-    kind, name, revoked, _dynamic = level
-    known = {_key(grant) for grant in held}
-    lacking = [grant for grant in wanted if _key(grant) not in known and not _has_all(held)]
+    kind, name, revoked, for_itself = level
+    lacking = _beyond(wanted, held)
     option = any(grant.grantable for grant in wanted) and not any(grant.grantable for grant in held)
     if not lacking and not option:
         return
     where = _on(target, kind, name)
-    what = _privileges(lacking) if lacking else "USAGE"
+    what = _privileges(lacking) if lacking else USAGE
     sql = f"REVOKE {what} ON {where} FROM {who}" if revoked else f"GRANT {what} ON {where} TO {who}"
-    if option or (level[3] and lacking):
+    if option or for_itself:
         sql += " WITH GRANT OPTION"
-    yield Statement(PRIVILEGE, sql, needs=_needs(kind, name))
+    yield _privilege(kind, name, sql)
 
 
 def _taking(target: Target, who: str, level: Level, held: list[Grant], wanted: list[Grant]) -> Iterator[Statement]:
-    kind, name, revoked, dynamic = level
-    kept = {_key(grant) for grant in wanted}
-    extra = [grant for grant in held if _key(grant) not in kept and grant.privilege != "USAGE" and not _has_all(wanted)]
-    where, needs = _on(target, kind, name), _needs(kind, name)
+    kind, name, revoked, for_itself = level
+    extra = _beyond(held, wanted)
+    where = _on(target, kind, name)
     if extra and revoked:
-        yield Statement(PRIVILEGE, f"GRANT {_privileges(extra)} ON {where} TO {who}", needs=needs)
+        yield _privilege(kind, name, f"GRANT {_privileges(extra)} ON {where} TO {who}")
     elif extra:
-        yield Statement(PRIVILEGE, f"REVOKE {_privileges(extra)} ON {where} FROM {who}", needs=needs)
+        yield _privilege(kind, name, f"REVOKE {_privileges(extra)} ON {where} FROM {who}")
     had, has = (any(grant.grantable for grant in grants) for grants in (held, wanted))
-    if had and not has and not dynamic and kind != "account":
-        yield Statement(PRIVILEGE, f"REVOKE GRANT OPTION ON {where} FROM {who}", needs=needs)
+    if had and not has and for_itself is None:
+        yield _privilege(kind, name, f"REVOKE GRANT OPTION ON {where} FROM {who}")
+
+
+def _privilege(kind: str, name: tuple[str, ...], sql: str) -> Statement:
+    if kind.startswith("package"):  # MariaDB before 11.4 knows these in one sql_mode only
+        sql = f"SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE {literal(sql)}"
+    needs = None if kind in ("server", "database", "account") else f"{kind} {'.'.join(name)}"
+    return Statement(PRIVILEGE, sql, needs=needs)
 
 
 def _privileges(grants: list[Grant]) -> str:
@@ -241,7 +263,3 @@ def _on(target: Target, kind: str, name: tuple[str, ...]) -> str:
     if kind == "account":
         return f"{literal(name[0])}@{literal(name[1])}"
     return f"{'' if kind == 'table' else kind.upper() + ' '}{quoted(*name)}"
-
-
-def _needs(kind: str, name: tuple[str, ...]) -> str | None:
-    return None if kind in ("server", "database", "account") else f"{kind} {'.'.join(name)}"
