@@ -144,11 +144,14 @@ class MariaDBServer:
 
     def script(self, text: str, database: str) -> None:
         """Runs a script, with DELIMITER lines where needed, as a person would."""
-        subprocess.run(
+        done = subprocess.run(
             [self.client, "--no-defaults", f"--socket={self.socket}", "--user=root", "--comments",
              "--default-character-set=utf8mb4", "--max-allowed-packet=1G", f"--database={database}"],
-            input=text.encode(), check=True, env={k: v for k, v in os.environ.items() if not k.startswith("MYSQL_")},
+            input=text.encode(), env={k: v for k, v in os.environ.items() if not k.startswith("MYSQL_")},
+            capture_output=True, check=False,
         )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode(errors="replace"))
 
     def databases(self) -> set[str]:
         system = {"information_schema", "performance_schema", "mysql", "sys"}
