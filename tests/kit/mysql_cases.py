@@ -10,7 +10,10 @@ MySQL 9.7 itself refuses bodies that hold a name with doubled backticks, so none
 
 from __future__ import annotations
 
+from .mariadb import quoted
 from .mariadb_cases import CHARACTER_SETS, PLACEHOLDERS
+
+NAME = "Zoe`s `shop`.v2 100%"
 
 TABLES = r"""
 CREATE TABLE l01_generated (a int, s int AS (a * 2) STORED, v varchar(40) AS (concat('v', a)) VIRTUAL, KEY (v), x int);
@@ -159,7 +162,7 @@ DELIMITER ;
 """
 
 CASES = TABLES + CHARACTER_SETS + OBJECTS
-for _placeholder, _text in PLACEHOLDERS.items():
+for _placeholder, _text in {**PLACEHOLDERS, "@DB@": quoted(NAME)}.items():
     CASES = CASES.replace(_placeholder, _text)
 
 PROBES: dict[str, list[tuple[str, object]]] = {

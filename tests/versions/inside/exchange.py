@@ -19,11 +19,8 @@ from typing import Any
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
-from kit import mariadb, mysql, postgres
-from kit.mariadb_cases import CASES as MARIADB_CASES
-from kit.mariadb_cases import NAME
+from kit import mariadb, mariadb_cases, mysql, mysql_cases, postgres
 from kit.mariadb_compare import facts
-from kit.mysql_cases import CASES as MYSQL_CASES
 from kit.portable_cases import PORTABLE
 from kit.postgres_cases import CASES, PROBES, ROLES
 from kit.postgres_compare import large_objects, rows
@@ -32,8 +29,8 @@ from kit.workshop import HOST, Workshop
 EXCHANGE = Path(os.environ["VYA_EXCHANGE"])
 PLACE = os.environ["VYA_PLACE"]
 PLACES = sorted({path.name for path in EXCHANGE.iterdir()} | {PLACE})
-DATABASES = {"own": NAME, "portable": "portable"}
-"""What only this flavour understands, under the name that stands in it, and what both do."""
+WHAT = ("own", "portable")
+"""A database with what only this flavour understands, and one that both do."""
 MYSQL = mysql if shutil.which("mysqld") and not shutil.which("mariadbd") else mariadb
 
 
@@ -93,13 +90,14 @@ def test_out_postgresql(pg: postgres.PostgresServer) -> None:
     remember("everything", postgres_facts(pg, "everything"))
 
 
-@pytest.mark.parametrize("what", DATABASES)
+@pytest.mark.parametrize("what", WHAT)
 def test_out_mysql(my: mariadb.MariaDBServer, what: str) -> None:
-    own = MYSQL_CASES if my.flavour == "mysql" else MARIADB_CASES
-    database = DATABASES[what]
-    my.create(database, own if what == "own" else PORTABLE, "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    cases = mysql_cases if my.flavour == "mysql" else mariadb_cases
+    database = cases.NAME if what == "own" else what
+    my.create(database, cases.CASES if what == "own" else PORTABLE, "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
     workshop(PLACE).back_up_one(my.instance(), databases=[database])
     remember(what, mysql_facts(my, database))
+    remember(f"name of {what}", database)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -118,10 +116,10 @@ def test_in_postgresql(pg: postgres.PostgresServer, place: str) -> None:
     assert found == {line: [expected for _query, expected in PROBES[line]] for line in found}
 
 
-@pytest.mark.parametrize("what", DATABASES)
+@pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("place", PLACES)
 def test_in_mysql(my: mariadb.MariaDBServer, place: str, what: str) -> None:
-    selection = Selection(host=HOST, instance="maria", database=DATABASES[what], kind="database")
+    selection = Selection(host=HOST, instance="maria", database=remembered(place)[f"name of {what}"], kind="database")
     target = f"{what} from {place}"
     try:
         workshop(place).restore(my.instance(), selection=selection, target_database=target)

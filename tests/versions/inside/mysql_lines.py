@@ -13,9 +13,8 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import 
 from integration import test_fidelity_mysql
 from integration.test_fidelity_mysql import COPY, Trip
 from kit import mysql
-from kit.mariadb_cases import NAME
 from kit.mariadb_compare import differences, facts
-from kit.mysql_cases import CASES, PROBES
+from kit.mysql_cases import CASES, NAME, PROBES
 from kit.roundtrip import bring_back, take
 
 AS_FOR_MARIADB = (
