@@ -21,13 +21,11 @@ AS_FOR_MARIADB = (
     "test_line_11_a_view_that_only_the_source_could_not_open_is_restored",
     "test_line_11_broken_views_are_kept_and_reported",
     "test_line_12_a_view_over_two_databases",
-    "test_line_13_triggers_and_many_indexes",
     "test_line_15_sandbox_line",
     "test_line_19_rows_larger_than_the_default_packet",
     "test_line_21_a_new_table_is_not_in_the_backup",
     "test_line_21_ddl_during_the_dump",
     "test_line_22_names",
-    "test_line_23_counters_and_shapes",
     "test_line_23_empty_database",
     "test_line_23_five_thousand_tables",
 )
