@@ -92,5 +92,6 @@ def read_report(text: str, output: bytes) -> list[Case]:
 
 
 def _case(element: ET.Element) -> Case:
-    told = [child.text or child.get("message") or "" for child in element if child.tag in ("failure", "error")]
+    found = [child for child in element if child.tag in ("failure", "error")]
+    told = [f"{child.get('message') or ''}\n{child.text or ''}" for child in found]
     return Case(element.get("name", ""), "\n".join(told))

@@ -80,6 +80,14 @@ server prints them, checked without this collection. Where the case is an error,
 nothing is damaged.
 """
 
+KNOWN = """
+## Known limits
+
+- MySQL 9.7: the database of lines 1 to 24 has a name in ASCII here. Named `Zoë…`, its backup failed with `tool_failed`, for
+  mysqldump said "Unknown database"; a smaller database of such a name could be dumped.
+- MySQL 9.7 itself refuses routines and events whose bodies hold a name with doubled backticks.
+"""
+
 
 def line_of(name: str) -> int | None:
     """The line of a test: ``test_line_21_…``, ``test_line[streams-28_…]``, ``test_line[07]``."""
@@ -103,9 +111,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def words(failure: str) -> str:
-    """What stopped a restore: our own sentence, or the end of the failure."""
-    found = re.search(r"([a-z_]+: [^\n]+)", failure.removeprefix("Failed: "))
-    return (found[1] if found else failure.strip().splitlines()[-1]).replace("|", "\\|")
+    """The sentence with which a restore was refused; nothing where it was not, but something came back wrong."""
+    found = re.match(r"(?:Failed: )?([a-z_]+): (.+)", failure)
+    if not found:
+        return ""
+    sentence = re.sub(r"Instance \w+ at 127\.0\.0\.1:\d+", "The target", found[2])
+    return f"`{found[1]}`: {sentence}".replace("|", "\\|")
 
 
 def lines_of(engine: str, found: Mapping[tuple[str, str], Sequence[Case]]) -> str:
@@ -123,9 +134,10 @@ def crossings(engine: str, what: str, found: Mapping[str, Sequence[Case]]) -> tu
         row = [TITLES[engine, source]]
         for target in SUITES:
             (case,) = (case for case in found[target] if case.name == f"test_in_{engine}[{source}{what}]")
-            row.append("refused" if case.failure else "yes")
-            if case.failure:
-                notes.append(f"- {TITLES[engine, source]} to {TITLES[engine, target]}: `{words(case.failure)}`\n")
+            said = words(case.failure)
+            row.append("refused" if said else "NO" if case.failure else "yes")
+            if said:
+                notes.append(f"- {TITLES[engine, source]} to {TITLES[engine, target]}: {said}\n")
         rows.append(row)
     return table(rows), notes
 
@@ -149,4 +161,5 @@ def document(lines: Mapping[tuple[str, str], Sequence[Case]], exchange: Mapping[
         made, notes = crossings(engine, what, exchange)
         text += [f"\n## From version to version: {title}\n\n{told}\n\n", made]
         text += ["\n", *notes] if notes else []
+    text.append(KNOWN)
     return "".join(text)

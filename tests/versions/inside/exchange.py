@@ -106,7 +106,7 @@ def test_in_postgresql(pg: postgres.PostgresServer, place: str) -> None:
     try:
         workshop(place).restore(pg.instance(), selection=selection, target_database=f"from {place}")
     except BackupdbError as error:
-        pytest.fail(f"{error.code}: {error.message}")
+        pytest.fail(f"{error.code}: {error.message}", pytrace=False)
     assert postgres_facts(pg, f"from {place}") == remembered(place)["everything"]
     found = {
         line: [pg.value(f"from {place}", query) for query, _expected in probes]
@@ -125,7 +125,7 @@ def test_in_mysql(my: mariadb.MariaDBServer, place: str, what: str) -> None:
         workshop(place).restore(my.instance(), selection=selection, target_database=target)
     except BackupdbError as error:
         assert target not in my.databases()
-        pytest.fail(f"{error.code}: {error.message}")
+        pytest.fail(f"{error.code}: {error.message}", pytrace=False)
     expected = remembered(place)[what]
     found = mysql_facts(my, target)
     assert {name for name in expected if found.get(name) != expected[name]} <= {"view l11_above", "view l11_broken"}
