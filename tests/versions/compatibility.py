@@ -83,8 +83,8 @@ nothing is damaged.
 KNOWN = """
 ## Known limits
 
-- MySQL 9.7: the database of lines 1 to 24 has a name in ASCII here. Named `Zoë…`, its backup failed with `tool_failed`, for
-  mysqldump said "Unknown database"; a smaller database of such a name could be dumped.
+- MySQL 9.7: the database of lines 1 to 24 has a name in ASCII here. Named `Zoë…`, its backup failed with `tool_failed`,
+  for mysqldump said "Unknown database"; a smaller database of such a name could be dumped.
 - MySQL 9.7 itself refuses routines and events whose bodies hold a name with doubled backticks.
 """
 
