@@ -56,7 +56,8 @@ FROM_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/apt/apt.conf.d", "/e
 """How the machine finds names, packages and authorities, so that the host finds them too."""
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where things are kept that take long to make."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vya-backupdb"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -69,9 +70,9 @@ def _as_root(*command: str) -> list[str]:
 def base(suite: str, packages: Sequence[str]) -> Path:
     """The folder of a cached file system; made where it is not there."""
     key = hashlib.sha256(repr((suite, sorted(packages), CUSTOMIZE)).encode()).hexdigest()[:12]
-    target = _cache() / f"{suite}-{key}"
+    target = cache() / f"{suite}-{key}"
     if not target.exists():
-        with tempfile.TemporaryDirectory(dir=_cache()) as folder:
+        with tempfile.TemporaryDirectory(dir=cache()) as folder:
             hook = Path(folder) / "customize"
             hook.write_text(f"#!/bin/sh\nset -e{CUSTOMIZE}")
             hook.chmod(0o755)

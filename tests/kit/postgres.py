@@ -152,6 +152,10 @@ class PostgresServer:
     def value(self, database: str, statement: str) -> Any:
         return self.run(database, statement)[0][0]
 
+    @property
+    def major(self) -> int:
+        return int(self.value("postgres", "SHOW server_version_num")) // 10000
+
     def databases(self) -> set[str]:
         return {str(row[0]) for row in self.run("postgres", "SELECT datname FROM pg_database")}
 

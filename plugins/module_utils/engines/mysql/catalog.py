@@ -273,9 +273,28 @@ def broken_views(connection: sa.Connection, database: str) -> list[dict[str, str
         except sa.exc.DBAPIError as error:
             if error.connection_invalidated or error.orig is None:
                 raise
-            sql = str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])
+            sql = _view_statement(connection, database, name)
             broken.append({"name": name, "sql": sql, "reason": str(error.orig.args[-1])})
     return broken
+
+
+def _view_statement(connection: sa.Connection, database: str, name: str) -> str:
+    """What creates a view. MySQL does not show it where a database that the view needs is gone, but still knows it."""
+    try:
+        return str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated or error.orig is None:
+            raise
+    view = _view("views", "table_schema", "table_name", "view_definition", "definer", "security_type", "check_option")
+    c = view.c
+    query = sa.select(c.view_definition, c.definer, c.security_type, c.check_option).where(
+        _is(c.table_schema, database), _is(c.table_name, name)
+    )
+    definition, definer, security, check = _rows(connection, query)[0]
+    user, _at, host = str(definer).rpartition("@")
+    checked = "" if check == "NONE" else f" WITH {check} CHECK OPTION"
+    who = f"DEFINER={quoted(user)}@{quoted(host)} SQL SECURITY {security}"
+    return f"CREATE {who} VIEW {quoted(name)} AS {definition}{checked}"
 
 
 def mentioning(connection: sa.Connection, database: str, other: str) -> list[str]:

@@ -40,7 +40,9 @@ _THROUGH_UNICODE = frozenset((
 ))  # fmt: skip
 _TEXT_ONLY_TYPES = frozenset(("json", "uuid", "inet4", "inet6", "xmltype"))
 # mysqldump.c prints the server's error number in parentheses, or after "Got error:" or "Error".
-_CHANGED = re.compile(r"\((?:1412|1146|1054)\)|[Ee]rror:? (?:1412|1146|1054)\b|Couldn't find table")
+_CHANGED = re.compile(
+    r"\((?:1412|1146|1054)\)|[Ee]rror:? (?:1412|1146|1054)\b|Couldn't find table|Error in field count for table"
+)
 _SANDBOX = re.compile(rb"\A/\*[M!]+999999\\- enable the sandbox mode \*/ *\n")
 _SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 _FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
