@@ -45,6 +45,9 @@ from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 HEADER = (
     "INSTANCE", "DATABASE", "NEWEST BACKUP", "AGE", "SIZE", "ROWS", "BACKUPS", "VERIFIED", "NEXT DUE", "STATE", "NOTE",
 )  # fmt: skip
+BAD = ("failed", "missed")
+"""Results of scheduled jobs that are told."""
+
 USERS = "(users)"
 """Stands for a database in the lines of accounts."""
 
@@ -123,7 +126,12 @@ def status_table(status: Mapping[str, Any]) -> list[str]:
         for instance in status["instances"]
         if instance["error"]
     ]
-    return [*lines(HEADER, sorted(rows)), _room(status["repository"])]
+    jobs = [
+        f"Job {entry['job']} {entry['result'].upper()}: {entry['words']}."
+        for entry in status["jobs"]
+        if entry["result"] in BAD
+    ]
+    return [*lines(HEADER, sorted(rows)), *jobs, _room(status["repository"])]
 
 
 class FilterModule:

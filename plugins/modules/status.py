@@ -75,6 +75,14 @@ options:
     description: Write O(health_file).
     type: bool
     default: false
+  schedule_folder:
+    description: Where the role C(schedule) keeps the jobs of the host. A host without such a folder has none.
+    type: path
+    default: /etc/vya-backupdb/schedule
+  schedule_states:
+    description: Where these jobs note what became of their runs.
+    type: path
+    default: /var/lib/vya-backupdb/jobs
 seealso:
   - module: vya.backupdb.backup_info
   - module: vya.backupdb.instance_info
@@ -279,6 +287,44 @@ databases:
           description: How long it took.
           type: float
           sample: 8.21
+jobs:
+  description: The jobs that the role C(schedule) has set up on the host.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    job:
+      description: The name of the job.
+      type: str
+      sample: backup
+    result:
+      description: V(ok), V(failed), V(missed), V(running), or V(waiting) for its first run.
+      type: str
+      sample: ok
+    words:
+      description: What became of its last run.
+      type: str
+      sample: last run ended 3 h ago
+    started:
+      description: When the last run began. Null where it never ran.
+      type: str
+      sample: "2026-11-25T02:00:00Z"
+    finished:
+      description: When it ended. Null while it runs, and where it was cut off.
+      type: str
+      sample: "2026-11-25T02:03:11Z"
+    exit_status:
+      description: How it ended, 0 being well.
+      type: int
+      sample: 0
+    succeeded:
+      description: When the last good run ended.
+      type: str
+      sample: "2026-11-25T02:03:11Z"
+    failures:
+      description: Number of bad runs since.
+      type: int
+      sample: 0
 repository:
   description: The repository, as far as the backups of this host go.
   returned: success
@@ -332,6 +378,7 @@ repository:
       sample: null
 """
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -353,6 +400,7 @@ from ..module_utils.operations.metrics import metrics_text
 from ..module_utils.operations.objectives import parse_objectives
 from ..module_utils.operations.status import StatusWanted, read_status
 from ..module_utils.repository.catalog import parse_duration
+from ..module_utils.schedule.jobs import SETTINGS, STATES, reports
 
 
 def main() -> None:
@@ -368,6 +416,8 @@ def main() -> None:
             "textfile": {"type": "path"},
             "health_file": {"type": "path", "default": DEFAULT_HEALTH_FILE},
             "write_health": {"type": "bool", "default": False},
+            "schedule_folder": {"type": "path", "default": str(SETTINGS)},
+            "schedule_states": {"type": "path", "default": str(STATES)},
         },
         mutually_exclusive=[("instance", "connections")],
     )
@@ -384,10 +434,17 @@ def main() -> None:
             users=options["users"],
         )
 
+    def scheduled() -> list[dict]:
+        found = reports(Path(options["schedule_folder"]), Path(options["schedule_states"]))
+        return [
+            {**asdict(report.state), "job": report.job, "result": report.result, "words": report.words}
+            for report in found
+        ]
+
     def work() -> dict:
         now, samples = datetime.now(UTC), read_samples(options["health_file"])
         instances, repository = module.every_instance(), module.repository()
-        status = read_status(instances, repository, wanted(), now, samples, module.login)
+        status = read_status(instances, repository, wanted(), now, samples, module.login, scheduled())
         files = {}
         if options["textfile"]:
             files[options["textfile"]] = metrics_text(status)

@@ -253,6 +253,35 @@ def test_the_module_writes_metrics_and_health(host: dict[str, Any], shelf: Shelf
     assert (status, answer["healthy"], answer["problems"], answer["counts"]["ok"]) == (0, True, [], 1)
 
 
+def test_scheduled_runs_that_failed_or_were_missed_are_told(host: dict[str, Any], shelf: Shelf, tmp_path: Path) -> None:
+    publish(shelf.repository, datetime.now(UTC), database="fresh.db")
+    schedule, states = tmp_path / "schedule", tmp_path / "jobs"
+    places = {"schedule_folder": str(schedule), "schedule_states": str(states)}
+    assert run_module("status", **host, **places)["jobs"] == []
+
+    for folder in (schedule, states):
+        folder.mkdir()
+    job = {"playbook": "vya.backupdb.backup", "when": "daily", "within": "26h", "alone": True}
+    (schedule / "jobs.json").write_text(json.dumps({"backup": job, "verify": job, "retention": job}))
+    state = {"started": "2026-11-20T02:00:00Z", "finished": "2026-11-20T02:01:00Z", "exit_status": 0, "failures": 0}
+    state["succeeded"] = state["finished"]
+    (states / "verify.json").write_text(json.dumps(state))
+    (states / "backup.json").write_text(json.dumps({**state, "exit_status": 2, "failures": 1}))
+
+    status = run_module("status", **host, **places)
+    assert [(entry["job"], entry["result"]) for entry in status["jobs"]] == [
+        ("backup", "failed"), ("verify", "missed"), ("retention", "waiting"),
+    ]  # fmt: skip
+    assert not status["healthy"]
+    assert status["problems"][0] == "job backup: failed: the run of 2026-11-20T02:00:00Z ended with status 2"
+    assert status["problems"][1].startswith("job verify: missed: last run ended ")
+    lines = Path(host["textfile"]).read_text().splitlines()
+    assert 'vya_backupdb_job_ok{scheduled_job="backup"} 0' in lines
+    assert 'vya_backupdb_job_ok{scheduled_job="retention"} 1' in lines
+    assert 'vya_backupdb_job_last_success_timestamp_seconds{scheduled_job="verify"} 1795140060' in lines
+    assert asked(host["health_file"])[0] == 2
+
+
 def test_health_sees_what_became_late_since_and_files_that_are_old_or_missing(
     host: dict[str, Any], shelf: Shelf
 ) -> None:

@@ -157,6 +157,10 @@ def test_status() -> None:
             {**entry, **nothing, "database": "new", "state": "missing", "notes": ["no backup yet"]},
             {**entry, **nothing, "database": "test", "state": "excluded", "notes": ["left out"]},
         ],
+        "jobs": [
+            {"job": "backup", "result": "failed", "words": "the run of 2026-11-25T02:00:00Z was cut off"},
+            {"job": "verify", "result": "ok", "words": "last run ended 3 h ago"},
+        ],
         "repository": {"error": None, "free_bytes": 5_000_000_000, "days_until_full": 40.4, "growth_basis": "sets"},
     }
     table = StatusTable().filters()["status_table"]
@@ -168,6 +172,7 @@ def test_status() -> None:
         "pg1 new NONE MISSING no backup yet",
         "pg1 shop shop_3 3 h of 24 h 1.0 kB 7 2 decrypt 2 h ago in 5 h ok",
         "pg1 test excluded left out",
+        "Job backup FAILED: the run of 2026-11-25T02:00:00Z was cut off.",
         "The repository has 5.0 GB free, enough for at least 40 days.",
     ]
     status["repository"] = {"error": "The repository /x cannot be used."}

@@ -18,7 +18,7 @@ from tempfile import mkstemp
 from typing import Any
 
 from ..errors import PermissionDeniedError
-from .status import HARMLESS, OK
+from .status import HARMLESS, OK, bad_jobs
 from .usage import Sample, with_sample
 
 DEFAULT_HEALTH_FILE = "/var/lib/vya-backupdb/health.json"
@@ -36,11 +36,12 @@ def read_samples(path: str) -> list[Sample]:
 
 
 def problems(status: Mapping[str, Any]) -> list[str]:
-    """What is wrong, one sentence each: instances first, then databases, then the repository."""
+    """What is wrong, one sentence each: instances first, then databases, then jobs, then the repository."""
     found = [f"{entry['id']}: {entry['error']}" for entry in status["instances"] if entry["enabled"] and entry["error"]]
     for entry in status["databases"]:
         if entry["state"] not in HARMLESS:
             found.append(f"{subject_words(entry)}: {entry['state']}: {'; '.join(entry['notes'])}")
+    found += [f"job {entry['job']}: {entry['result']}: {entry['words']}" for entry in bad_jobs(status["jobs"])]
     if status["repository"]["error"]:
         found.append(str(status["repository"]["error"]))
     return found

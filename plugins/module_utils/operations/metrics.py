@@ -10,10 +10,11 @@ computed from them stays right however old the file is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from ..repository.manifest import parse_time
-from .status import EXCLUDED, GONE, OK
+from .status import EXCLUDED, GONE, OK, bad_jobs
 
 PREFIX = "vya_backupdb_"
 Value = tuple[Mapping[str, str], float | None]
@@ -31,6 +32,8 @@ HELP = {
     "backups_stored_bytes": "Stored size of all backups.",
     "last_verified_timestamp_seconds": "When a backup was last verified.",
     "last_verification_ok": "Whether that verification found it good.",
+    "job_ok": "Whether the last scheduled run of the job was good, and none was missed.",
+    "job_last_success_timestamp_seconds": "When the last good scheduled run of the job ended.",
     "repository_up": "Whether the repository can be read.",
     "repository_free_bytes": "Room on the file system of the repository.",
     "repository_size_bytes": "Size of the file system of the repository.",
@@ -53,6 +56,11 @@ def metrics_text(status: Mapping[str, Any]) -> str:
         labels = {"db_instance": entry["instance"], "database": entry["database"], "kind": entry["kind"]}
         for name, value in _of_database(entry):
             found[name].append((labels, value))
+    for entry in status["jobs"]:
+        labels = {"scheduled_job": entry["job"]}
+        found["job_ok"].append((labels, float(not bad_jobs([entry]))))
+        succeeded = entry["succeeded"] and datetime.fromisoformat(entry["succeeded"]).timestamp()
+        found["job_last_success_timestamp_seconds"].append((labels, succeeded))
     for name, value in _of_repository(status["repository"]):
         found[name].append(({"repository": status["repository"]["path"]}, value))
     found["collected_timestamp_seconds"].append(({}, _seconds(status["collected"])))

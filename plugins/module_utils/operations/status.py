@@ -35,6 +35,8 @@ STATES = (FAILED, MISSING, LATE, UNREACHABLE, OK, EXCLUDED, GONE)
 """Worst first. A database that is ``gone`` is no longer on the server, or its instance no longer in the inventory."""
 
 HARMLESS = (OK, EXCLUDED, GONE)
+BAD_RESULTS = ("failed", "missed")
+"""What may have become of the run of a job that is no good."""
 SHRUNK = 50
 """A newest backup that is this many percent smaller than those before it is worth a look."""
 
@@ -96,10 +98,12 @@ def read_status(
     now: datetime,
     samples: Sequence[Sample] = (),
     login: Callable[[Instance], Instance] = lambda instance: instance,
+    jobs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The state of every database that an instance or the repository has, as modules return it.
 
     An instance that is switched off is not asked. A repository that can't be read is told as such, and counts as empty.
+    ``jobs`` are what is known of the runs that the host does by itself: ``job``, ``result``, ``words`` and more.
     """
     described = [
         {**(describe_instance(item, login) if item.enabled else _switched_off(item)), "enabled": item.enabled}
@@ -121,12 +125,17 @@ def read_status(
     return {
         "host": wanted.host,
         "collected": format_time(now),
-        "healthy": not silent and all(state in HARMLESS for state in counts),
+        "healthy": not silent and all(state in HARMLESS for state in counts) and not bad_jobs(jobs),
         "counts": {state: counts[state] for state in STATES},
         "instances": described,
         "databases": databases,
+        "jobs": list(jobs),
         "repository": _describe_repository(repository, found, problem, samples, now),
     }
+
+
+def bad_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [entry for entry in jobs if entry["result"] in BAD_RESULTS]
 
 
 def _switched_off(instance: Instance) -> dict[str, Any]:
