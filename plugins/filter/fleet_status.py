@@ -45,7 +45,8 @@ _value:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-RESULT, PROBE = "__monitoring_run", "__notify_probe"
+RESULT = "__monitoring_run"
+PROBE = "__notify_probe"
 NO_ANSWER = "The host did not answer."
 FIELDS = ("host", "collected", "healthy", "problems", "counts", "instances", "databases", "repository")
 

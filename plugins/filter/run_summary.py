@@ -49,7 +49,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 NOTE = "__notify_outcome"
-SUCCESS, FAILURE, UNREACHABLE = "success", "failure", "unreachable"
+SUCCESS = "success"
+FAILURE = "failure"
+UNREACHABLE = "unreachable"
 
 
 def _outcome(host: str, variables: Mapping[str, Any], event: str) -> dict[str, Any]:

@@ -214,8 +214,8 @@ def _newest(entry: Status) -> Html | None:
     if not objective:
         return join(f"{_words(age)} ago", started)
     share = max(0, min(100, round(age * 100 / objective)))
-    bar = tag("span", tag("span", style=f"width: {share}%"), class_="bar", aria_hidden="true")
-    return join(f"{_words(age)} ", aim, bar, started)
+    meter = tag("span", tag("span", style=f"width: {share}%"), class_="bar", aria_hidden="true")
+    return join(f"{_words(age)} ", aim, meter, started)
 
 
 def _verified(entry: Status, now: datetime) -> Html | None:
@@ -286,8 +286,8 @@ def _host(host: Status) -> Html:
     }
     if free is not None and total:
         used = round((total - free) * 100 / total)
-        bar = tag("span", tag("span", style=f"width: {used}%"), class_="bar", aria_hidden="true")
-        cells["Free"] = join(f"{size_words(free)} ", tag("span", f"of {size_words(total)}", class_="muted"), bar)
+        meter = tag("span", tag("span", style=f"width: {used}%"), class_="bar", aria_hidden="true")
+        cells["Free"] = join(f"{size_words(free)} ", tag("span", f"of {size_words(total)}", class_="muted"), meter)
     soon = days is not None and days < SOON_FULL
     return tag(
         "tr",

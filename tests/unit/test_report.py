@@ -40,23 +40,23 @@ class Reader(HTMLParser):
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.attributes += [(name, key, value) for key, value in attributes]
-        self.count[name] = self.count.get(name, 0) + 1
-        self.open += [] if name in VOID else [name]
-        if name == "tr":
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, key, value) for key, value in attrs]
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.open += [] if tag in VOID else [tag]
+        if tag == "tr":
             self.rows.append([])
-        if name in ("td", "th"):
+        if tag in ("td", "th"):
             self.rows[-1].append("")
         elif self.rows and self.rows[-1]:
             self.rows[-1][-1] += " "
 
-    def handle_startendtag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert name in VOID
-        self.handle_starttag(name, attributes)
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in VOID
+        self.handle_starttag(tag, attrs)
 
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         if "td" in self.open or "th" in self.open:

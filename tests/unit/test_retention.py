@@ -208,7 +208,7 @@ def test_wrong_values_are_told(options: dict[str, Any], sentence: str) -> None:
 
 def test_a_host_without_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nowhere(zoneinfo.ZoneInfo):
-        def __new__(cls, key: str) -> Nowhere:
+        def __new__(cls, key: str) -> Any:
             raise zoneinfo.ZoneInfoNotFoundError(key)
 
     monkeypatch.setattr(policies, "ZoneInfo", Nowhere)
@@ -311,6 +311,6 @@ def test_a_clock_that_jumps_costs_nothing_that_counts(
     usable = good(sets, early)
     if usable != good(sets, late):
         return
-    assert [item for item, _ in decide(sets, policy, early).removed if item in usable] == [
-        item for item, _ in decide(sets, policy, late).removed if item in usable
+    assert [item for item, _reason in decide(sets, policy, early).removed if item in usable] == [
+        item for item, _reason in decide(sets, policy, late).removed if item in usable
     ]

@@ -17,7 +17,7 @@ from ..repository.manifest import parse_time
 from .status import EXCLUDED, GONE, OK, bad_jobs
 
 PREFIX = "vya_backupdb_"
-Value = tuple[Mapping[str, str], float | None]
+Value = tuple[Mapping[str, str], "float | None"]
 
 HELP = {
     "up": "Whether the instance answers and its backup program is there.",

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import BackupdbError
 from ..repository.lock import try_lock
@@ -73,6 +74,13 @@ def _environment(places: Places) -> dict[str, str]:
     }
 
 
+def _say(line: str, stream: TextIO | None = None) -> None:
+    """A line for whoever reads the journal, the log or the terminal, at once."""
+    where = stream or sys.stdout
+    where.write(f"{line}\n")
+    where.flush()
+
+
 def run(name: str, places: Places, delay: float = 0) -> int:
     """Runs a job; the exit status of its playbook, or BUSY. ``delay`` is the longest wait before, in seconds."""
     job = find_job(name, places.settings)
@@ -81,7 +89,7 @@ def run(name: str, places: Places, delay: float = 0) -> int:
     with _turn(job, places.states) as mine:
         if not mine:
             since = read_state(name, places.states).started
-            print(f"{_WARNING}Job {name} runs since {since}; this start does nothing.", flush=True)  # noqa: T201
+            _say(f"{_WARNING}Job {name} runs since {since}; this start does nothing.")
             return BUSY
         before = read_state(name, places.states)
         state = replace(before, started=now_words(), finished=None, exit_status=None, failures=before.failures + 1)
@@ -104,7 +112,7 @@ def tell_failure(name: str, places: Places) -> int:
     state = read_state(name, places.states)
     ended = "was cut off" if state.exit_status is None else f"ended with status {state.exit_status}"
     sentence = f"Job {name} on {socket.gethostname()} failed: the run of {state.started} {ended}."
-    print(f"{_ERROR}{sentence}", flush=True)  # noqa: T201
+    _say(f"{_ERROR}{sentence}")
     command = json.loads((places.settings / "on_failure.json").read_text(encoding="utf-8"))
     if not command:
         return 0
@@ -118,7 +126,7 @@ def show(places: Places) -> int:
     """Prints one line a job; 1 where one failed or was missed."""
     found = reports(places.settings, places.states)
     for report in found:
-        print(f"{report.job:<12} {report.result:<8} {report.words}")  # noqa: T201
+        _say(f"{report.job:<12} {report.result:<8} {report.words}")
     return int(any(report.result in {"failed", "missed"} for report in found))
 
 
@@ -160,9 +168,9 @@ def main(arguments: Sequence[str] | None = None, places: Places | None = None) -
     try:
         return actions[chosen.command]()
     except BackupdbError as error:
-        print(f"{_ERROR}{error.code}: {error.message}", file=sys.stderr)  # noqa: T201
+        _say(f"{_ERROR}{error.code}: {error.message}", sys.stderr)
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -162,7 +162,7 @@ def _memberships(target: Target, wanted: Account, current: Account | None, revok
         yield Statement(MEMBERSHIP, f"SET DEFAULT ROLE {roles or 'NONE'} {preposition} {who}", needs=needs)
 
 
-Level = tuple[str, tuple[str, ...], bool, bool | None]
+Level = tuple[str, tuple[str, ...], bool, "bool | None"]
 
 
 def _levels(target: Target, account: Account | None) -> dict[Level, list[Grant]]:

@@ -121,7 +121,7 @@ def _grant_order(grant: Grant) -> tuple[Any, ...]:
     return grant.kind, grant.name, grant.privilege, grant.columns, grant.grantor or "", grant.revoked
 
 
-Owners = dict[tuple[str, tuple[str, ...]], str | None]
+Owners = dict[tuple[str, tuple[str, ...]], "str | None"]
 """The owners of objects that anybody has privileges on, by kind and name."""
 
 

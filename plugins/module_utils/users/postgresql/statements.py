@@ -88,7 +88,7 @@ def _limits(wanted: Account, current: Account | None) -> Iterator[str]:
         yield f"VALID UNTIL {literal(str(until))}"
 
 
-Key = tuple[str, str | None]
+Key = tuple[str, "str | None"]
 
 
 def _paired(
