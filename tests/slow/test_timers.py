@@ -123,7 +123,7 @@ def test_a_time_that_was_slept_through_is_caught_up_on(site: ScheduledHost) -> N
 
 def test_times_that_systemd_does_not_understand_are_refused(site: ScheduledHost) -> None:
     play = site.schedule(**{**OPTIONS, "jobs": {**JOBS, "backup": {"calendar": "whenever"}}})
-    assert (play.status, "Failed to parse calendar expression 'whenever UTC'" in play.output) == (2, True)
+    assert (play.status, "'whenever UTC'" in play.output) == (2, True), play.output
 
 
 def test_jobs_go_when_they_are_taken_out_and_all_goes_in_the_end(site: ScheduledHost) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,14 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock impor
 from ansible_collections.vya.backupdb.plugins.module_utils.schedule import jobs, runner
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """The program sets one for itself, and here it is a function of this process."""
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
 
 
 @pytest.fixture
