@@ -190,6 +190,7 @@ def test_status_writes_metrics_and_one_report_on_all_hosts(controller: Controlle
     play = controller.play("vya.backupdb.status", **wanted)
     assert (play.recap("good")["failed"], play.recap("bad")["failed"], play.recap("gone")["unreachable"]) == (1, 1, 1)
     assert "1 wrong. files/{{ shop }}.db: late: newest is" in play.output
+    assert any(table[-1] == "status FAILED on all 3 hosts." for table in play.tables)
     fleet = {entry["host"]: entry for entry in json.loads(report.with_suffix(".json").read_text())["hosts"]}
     assert fleet["good"]["databases"][0]["state"] == "late"
     assert "connection_failed" in str(fleet["bad"]["instances"])

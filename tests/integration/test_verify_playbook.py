@@ -50,6 +50,7 @@ def test_the_playbook(controller: Controller, postgres_other: PostgresServer) ->
         ["pg", "crm", "due", "1"],
     ]
     assert (plan.recap("alpha")["failed"], plan.recap("beta")["failed"]) == (0, 1)
+    assert plan.tables[-1][-1] == "verify FAILED on 1 of 2 hosts: beta."
 
     restored = controller.play("vya.backupdb.verify", "-vvv", "--limit", "alpha", verify_level="restore")
     assert restored.status == 0, restored.output

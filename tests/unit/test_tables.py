@@ -3,6 +3,7 @@
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
 from ansible_collections.vya.backupdb.plugins.filter.retention_table import FilterModule as RetentionTable
+from ansible_collections.vya.backupdb.plugins.filter.run_table import FilterModule as RunTable
 from ansible_collections.vya.backupdb.plugins.filter.status_table import FilterModule as StatusTable
 from ansible_collections.vya.backupdb.plugins.filter.users_table import FilterModule as UsersTable
 
@@ -200,4 +201,17 @@ def test_retention() -> None:
     assert words(table([done], ["db1"], check=True))[0::3] == [
         "HOST INSTANCE DATABASE KEPT TO GO SIZE NOTE",
         "2 to go of 1 host(s), 1.5 kB.",
+    ]
+
+
+def test_how_a_run_ended_on_all_hosts() -> None:
+    table = RunTable().filters()["run_table"]
+    good = {"host": "db1", "state": "success", "message": "", "lines": []}
+    lost = {"host": "db2", "state": "unreachable", "message": "No route.", "lines": []}
+    assert table({"title": "verify succeeded on all 2 hosts", "hosts": [good]}) == ["verify succeeded on all 2 hosts."]
+    failed = table({"title": "verify FAILED on 1 of 2 hosts: db2", "hosts": [good, lost]})
+    assert words(failed) == [
+        "HOST STATE WHAT FAILED",
+        "db2 unreachable No route.",
+        "verify FAILED on 1 of 2 hosts: db2.",
     ]
