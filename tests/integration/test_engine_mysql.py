@@ -27,6 +27,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AuthenticationFailedError,
     BackupdbError,
     ConnectionFailedError,
+    LibraryMissingError,
     NotFoundError,
     PermissionDeniedError,
     RowCountMismatchError,
@@ -151,6 +152,21 @@ def test_server_and_databases(server: MariaDBServer, shop: PlainSource) -> None:
         assert engine.existing_tables("shop") == ["children", "numbered", "parents"]
         assert engine.existing_tables("nowhere") == []
     server.drop("case", "Case")
+
+
+def test_a_login_for_which_the_driver_lacks_a_library(mariadb_source: MariaDBServer) -> None:
+    """pymysql has ed25519 with PyNaCl only, which is not among our requirements."""
+    mariadb_source.run("INSTALL SONAME 'auth_ed25519'")
+    mariadb_source.run("CREATE USER edward IDENTIFIED VIA ed25519 USING PASSWORD('secret')")
+    try:
+        engine = MySQL(mariadb_source.instance(username="edward", password="secret"))
+        with (
+            closing(engine),
+            pytest.raises(LibraryMissingError, match="the login as edward.*'pynacl' package is required"),
+        ):
+            engine.server()
+    finally:
+        mariadb_source.run("DROP USER edward", "UNINSTALL SONAME 'auth_ed25519'")
 
 
 def test_wrong_password(server: MariaDBServer) -> None:
