@@ -162,7 +162,7 @@ def test_a_login_for_which_the_driver_lacks_a_library(mariadb_source: MariaDBSer
         engine = MySQL(mariadb_source.instance(username="edward", password="secret"))
         with (
             closing(engine),
-            pytest.raises(LibraryMissingError, match="the login as edward.*'pynacl' package is required"),
+            pytest.raises(LibraryMissingError, match=r"the login as edward.*'pynacl' package is required"),
         ):
             engine.server()
     finally:
