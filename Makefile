@@ -1,5 +1,11 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
+# make bench               measure against other tools, into docs/benchmarks.md; BENCH="--megabytes 200 --rounds 1" for less
+# make consistency         fifty backups of each engine while others write
+# make molecule            real hosts in containers: each role, the life of backups, a disaster
+# make versions            databases and accounts on six server versions; writes docs/compatibility.md
+# make ansible-versions    other versions of ansible-core
+# make site                the documentation as a web site
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -7,7 +13,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
 .NOTPARALLEL:
-.PHONY: help demo test lint types docs build sanity unit integration packages venv tests-venv link clean
+.PHONY: help demo test lint types docs build sanity unit integration
+.PHONY: bench consistency molecule versions ansible-versions site packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -42,6 +49,25 @@ unit: tests-venv
 
 integration: packages tests-venv
 	pytest tests/integration
+
+bench: packages tests-venv link
+	tests/tools/peers
+	PYTHONPATH=tests:$(ANSIBLE_COLLECTIONS_PATH) python -m benchmark --report docs/benchmarks.md --ansible .build/ansible-peers $(BENCH)
+
+consistency: packages tests-venv link
+	VYA_CONSISTENCY_BACKUPS=50 pytest tests/integration/test_consistency.py
+
+molecule: tests-venv
+	tests/tools/molecule
+
+versions: packages tests-venv
+	pytest tests/versions
+
+ansible-versions: packages tests-venv link
+	tests/tools/ansible_versions
+
+site: tests-venv
+	tests/tools/site
 
 packages:
 	@tests/tools/packages

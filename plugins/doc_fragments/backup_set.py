@@ -7,8 +7,8 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Which backup sets are meant.
-    DOCUMENTATION = r"""
+    # Which backup sets of users are meant.
+    USERS = r"""
 options:
   host:
     description: Only backups that were stored under the name of this host.
@@ -16,13 +16,18 @@ options:
   instance:
     description: Only backups of the instance with this C(id).
     type: str
-  database:
-    description: Only backups of this database.
-    type: str
   before:
     description: Only backups that started before this moment. ISO 8601, UTC where it names no zone.
     type: str
   after:
     description: Only backups that started after this moment. ISO 8601, UTC where it names no zone.
+    type: str
+"""
+
+    # Which backup sets are meant.
+    DOCUMENTATION: str = rf"""
+{USERS.rstrip()}
+  database:
+    description: Only backups of this database.
     type: str
 """

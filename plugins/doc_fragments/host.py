@@ -127,6 +127,56 @@ options:
 {indent(CONNECTION, " " * 6)}
 """
 
+    # Any number of instances at once.
+    INSTANCES: str = rf"""
+options:
+  instance:
+    description: The C(id) of an instance in O(config_file). Mutually exclusive with O(connections).
+    type: str
+  connections:
+    description:
+      - Instances that are not in O(config_file). Mutually exclusive with O(instance).
+      - Without either, all instances of O(config_file).
+    type: list
+    elements: dict
+    suboptions:
+{indent(CONNECTION, " " * 6)}
+"""
+
+    # Both sides of users_info, which are live instances or backups.
+    SIDES: str = rf"""
+options:
+  connection:
+    description: A live instance that is not in O(config_file). Mutually exclusive with O(backup).
+    type: dict
+    suboptions:
+{indent(CONNECTION, " " * 6)}
+  compare:
+    description: The other side, described as this one.
+    type: dict
+    suboptions:
+      backup:
+        description: The C(id) of a backup, or V(latest). Without it, a live instance.
+        type: str
+      instance:
+        description: The C(id) of the backup's instance, or of a live one in O(config_file).
+        type: str
+      connection:
+        description: A live instance that is not in O(config_file).
+        type: dict
+        suboptions:
+{indent(CONNECTION, " " * 10)}
+      host:
+        description: Only backups that were stored under the name of this host.
+        type: str
+      before:
+        description: Only backups that started before this moment. ISO 8601, UTC where it names no zone.
+        type: str
+      after:
+        description: Only backups that started after this moment. ISO 8601, UTC where it names no zone.
+        type: str
+"""
+
     TARGET: str = rf"""
 options:
   target:

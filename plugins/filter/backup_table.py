@@ -11,7 +11,8 @@ short_description: Show what backups did as a table
 version_added: "0.1.0"
 author: The vya.backupdb authors (@vya)
 description:
-  - Turns results of M(vya.backupdb.backup) into lines of text, one line a database.
+  - Turns results of M(vya.backupdb.backup) and M(vya.backupdb.users_backup) into lines of text, one line a database,
+    and one for the users of an instance.
 positional: _input
 options:
   _input:
@@ -49,13 +50,20 @@ from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
 DUE = "due"
+USERS = "(users)"
+"""Stands for a database in the lines of users_backup."""
+
+
+def _subject(entry: Mapping[str, Any]) -> tuple[str, str]:
+    is_users = entry.get("kind") == "users" or "database" not in entry
+    return entry["instance"], USERS if is_users else entry["database"] or ""
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     def row(entry: Mapping[str, Any], what: str, why: str, size: int | None = None) -> tuple[str, ...]:
         time = f"{entry['duration_seconds']:.1f} s" if "duration_seconds" in entry else ""
         words = "" if size is None else size_words(size)
-        return entry["instance"], entry["database"] or "", what, words, time, why
+        return *_subject(entry), what, words, time, why
 
     if "backups" not in result:
         yield (
@@ -70,11 +78,11 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for entry in result["backups"]:
         yield row(entry, "backed up", f"{entry['id']} ({entry['reason']})", entry["stored_bytes"])
         for warning in entry["warnings"]:
-            yield entry["instance"], entry["database"], "warning", "", "", warning
-    tried = {(entry["instance"], entry["database"]) for entry in [*result["backups"], *result["failures"]]}
+            yield *_subject(entry), "warning", "", "", warning
+    tried = {_subject(entry) for entry in [*result["backups"], *result["failures"]]}
     for entry in result["planned"]:
-        if (entry["instance"], entry["database"]) not in tried:
-            yield row(entry, DUE, entry["reason"], entry["size_bytes"])
+        if _subject(entry) not in tried:
+            yield row(entry, DUE, entry["reason"], entry.get("size_bytes"))
     for entry in result["not_due"]:
         yield row(entry, "not due", entry["reason"])
     for entry in result["failures"]:
@@ -88,8 +96,8 @@ def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     places = {str(PurePath(entry["path"]).parents[3]) for result in results for entry in result.get("backups", [])}
     table += [f"Stored in {place}" for place in sorted(places)]
     if any(row[2] == DUE for row in rows):
-        free = min(result["free_bytes"] for result in results if result.get("planned"))
-        table.append(f"The repository has {size_words(free)} free.")
+        free = [result["free_bytes"] for result in results if result.get("planned") and "free_bytes" in result]
+        table += [f"The repository has {size_words(min(free))} free."] if free else []
     return table
 
 

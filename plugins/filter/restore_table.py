@@ -50,6 +50,9 @@ HEADER = ("INSTANCE", "DATABASE", "RESULT", "TABLES", "ROWS", "TIME", "FROM BACK
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    if "backup" not in result:
+        yield "", "", "FAILED", "", "", "", f"{result.get('code', 'error')}: {result.get('msg', '')}"
+        return
     restored, backup = result["restored"], result["backup"]
     target = restored["instance"], restored["database"]
     done = "duration_seconds" in restored

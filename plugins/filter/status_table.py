@@ -7,30 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: status_table
-short_description: Show databases and their newest backups as a table
+short_description: Show how databases and their backups stand as a table
 version_added: "0.1.0"
 author: The vya.backupdb authors (@vya)
 description:
-  - Puts what M(vya.backupdb.instance_info) and M(vya.backupdb.backup_info) return side by side, one line a database.
+  - Turns what M(vya.backupdb.status) returned into lines of text, one line a database.
   - Shows databases without a backup, backups of databases that are gone, and instances that do not answer.
 positional: _input
 options:
   _input:
-    description: The instances, as RV(vya.backupdb.instance_info#module:instances) has them.
-    type: list
-    elements: dict
-    required: true
-  backups:
-    description: The backups, as RV(vya.backupdb.backup_info#module:backups) has them.
-    type: list
-    elements: dict
+    description: What M(vya.backupdb.status) returned.
+    type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Show the newest backup of every database
+- name: Show how the databases stand
   ansible.builtin.debug:
-    msg: "{{ live.instances | vya.backupdb.status_table(backups=stored.backups) }}"
+    msg: "{{ status | vya.backupdb.status_table }}"
 """
 
 RETURN = r"""
@@ -40,43 +34,104 @@ _value:
   elements: str
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import duration_words, size_words
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import REGULAR, parse_time
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import parse_time
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
-HEADER = ("INSTANCE", "DATABASE", "NEWEST BACKUP", "AGE", "SIZE", "ROWS", "BACKUPS", "NOTE")
+HEADER = (
+    "INSTANCE", "DATABASE", "NEWEST BACKUP", "AGE", "SIZE", "ROWS", "BACKUPS", "VERIFIED", "NEXT DUE", "STATE", "NOTE",
+)  # fmt: skip
+BAD = ("failed", "missed")
+"""Results of scheduled jobs that are told."""
+
+USERS = "(users)"
+"""Stands for a database in the lines of accounts."""
 
 
-def status_table(instances: Sequence[Mapping[str, Any]], backups: Sequence[Mapping[str, Any]]) -> list[str]:
-    now = datetime.now(UTC)
-    by_database: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for backup in backups:
-        if backup["kind"] == "database" and backup["purpose"] == REGULAR:
-            by_database.setdefault((backup["instance"], backup["database"]), []).append(backup)
-    live: dict[tuple[str, str], str] = {}
-    for instance in instances:
-        if not instance["reachable"]:
-            live[instance["id"], ""] = f"{instance['code']}: {instance['error']}"
-        for database in instance["databases"]:
-            live[instance["id"], database["name"]] = "excluded" if database["excluded"] else ""
-    unreachable = {instance["id"] for instance in instances if not instance["reachable"]}
-    rows = []
-    for key in sorted(live.keys() | by_database.keys()):
-        stored = sorted(by_database.get(key, []), key=lambda backup: str(backup["started"]), reverse=True)
-        note = live.get(key, "" if key[0] in unreachable else "no longer on the server")
-        if not stored:
-            rows.append((*key, "" if note else "NONE", "", "", "", "", note))
-            continue
-        newest = stored[0]
-        age = duration_words(now - parse_time(newest["started"]))
-        rows.append(
-            (*key, newest["id"], age, size_words(newest["stored_bytes"]), str(newest["rows"]), str(len(stored)), note)
+def _words(seconds: float) -> str:
+    return duration_words(timedelta(seconds=seconds))
+
+
+def _age(entry: Mapping[str, Any]) -> str:
+    age, objective = entry["age_seconds"], entry["rpo_seconds"]
+    if age is None:
+        return ""
+    return f"{_words(age)} of {_words(objective)}" if objective else _words(age)
+
+
+def _since(moment: str, status: Mapping[str, Any]) -> timedelta:
+    return parse_time(status["collected"]) - parse_time(moment)
+
+
+def _verified(entry: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    verified = entry["verified"]
+    if not verified:
+        return "never" if entry["sets"] else ""
+    ago = f"{duration_words(_since(verified['finished'], status))} ago"
+    return f"{verified['level']} {ago}" if verified["ok"] else f"FAILED {ago}"
+
+
+def _due(entry: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    if not entry["next_due"]:
+        return ""
+    left = -_since(entry["next_due"], status)
+    return f"in {duration_words(left)}" if left > timedelta(0) else "now"
+
+
+def _row(entry: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[str, ...]:
+    newest = entry["newest"]
+    is_users, is_expected = entry["kind"] == "users", entry["state"] not in ("excluded", "gone")
+    if newest:
+        amount = f"{newest['accounts']} accounts" if is_users else str(newest["rows"])
+        known = (newest["id"], _age(entry), size_words(newest["stored_bytes"]), amount)
+    else:
+        known = ("NONE" if is_expected else "", "", "", "")
+    notes = [*entry["notes"], f"{len(entry['holds'])} on hold"] if entry["holds"] else entry["notes"]
+    return (
+        entry["instance"],
+        USERS if is_users else entry["database"],
+        *known,
+        str(entry["sets"] or ""),
+        _verified(entry, status),
+        _due(entry, status),
+        entry["state"] if entry["state"] in ("ok", "excluded", "gone") else entry["state"].upper(),
+        "; ".join(notes),
+    )
+
+
+def _room(repository: Mapping[str, Any]) -> str:
+    if repository["error"]:
+        return str(repository["error"])
+    sentence = f"The repository has {size_words(repository['free_bytes'])} free"
+    days = repository["days_until_full"]
+    if days is None:
+        return f"{sentence}."
+    least = "at least " if repository["growth_basis"] == "sets" else ""
+    return f"{sentence}, enough for {least}{days:.0f} days."
+
+
+def status_table(status: Mapping[str, Any]) -> list[str]:
+    rows = [_row(entry, status) for entry in status["databases"]]
+    rows += [
+        (
+            instance["id"],
+            *[""] * 8,
+            "" if instance["reachable"] else "UNREACHABLE",
+            f"{instance['code']}: {instance['error']}",
         )
-    return lines(HEADER, rows)
+        for instance in status["instances"]
+        if instance["error"]
+    ]
+    jobs = [
+        f"Job {entry['job']} {entry['result'].upper()}: {entry['words']}."
+        for entry in status["jobs"]
+        if entry["result"] in BAD
+    ]
+    return [*lines(HEADER, sorted(rows)), *jobs, _room(status["repository"])]
 
 
 class FilterModule:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidConfigError, NotFoundError, PermissionDeniedError
+from .retention.policy import parse_policy
 from .streams import LEVELS
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -78,6 +79,7 @@ class HostConfig:
     instances: tuple[Instance, ...] = ()
     repository: str | None = None
     compression: Mapping[str, Any] = field(default_factory=dict)
+    retention: Mapping[str, Any] = field(default_factory=dict)
     key_source: str = "file"
     audit_log: str | None = None
 
@@ -260,6 +262,7 @@ def _config(raw: Any, problems: _Problems) -> HostConfig:
         instances=_instances(values.get("instances", []), problems),
         repository=problems.absolute_path(values, "repository", ""),
         compression=_compression(values.get("compression", {}), problems),
+        retention=_retention(values.get("retention", {}), problems),
         key_source=problems.choice(values, "key_source", "", KEY_SOURCES, "file"),
         audit_log=problems.absolute_path(logging, "audit_log", "logging"),
     )
@@ -284,6 +287,14 @@ def _compression(raw: Any, problems: _Problems) -> dict[str, Any]:
     levels = LEVELS[method]
     level = problems.number(values, "level", "compression", levels.start, levels.stop - 1)
     return {"method": method, "level": level} if values else {}
+
+
+def _retention(raw: Any, problems: _Problems) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        problems.add("retention", "must be a mapping")
+        return {}
+    problems.found += [f"retention.{problem}" for problem in parse_policy(raw)[1]]
+    return {name: value for name, value in raw.items() if value is not None}
 
 
 def _refuse_open_passwords(path: str, config: HostConfig) -> None:

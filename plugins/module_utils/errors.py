@@ -134,6 +134,12 @@ class RepositoryError(BackupdbError):
     code = "repository_unusable"
 
 
+class RepositoryEmptyError(RepositoryError):
+    """The repository holds no backup set at all: it is not mounted, or nothing was ever backed up to it."""
+
+    code = "repository_empty"
+
+
 class NoSpaceError(BackupdbError):
     """The file system is full, or has too little room for what is to be written."""
 
@@ -152,10 +158,28 @@ class ManifestInvalidError(BackupdbError):
     code = "manifest_invalid"
 
 
+class RecordInvalidError(BackupdbError):
+    """The record of a set, which says whether it is on hold, cannot be read."""
+
+    code = "record_invalid"
+
+
 class ChecksumMismatchError(BackupdbError):
     """The stored bytes of a part are missing, cut off or altered."""
 
     code = "checksum_mismatch"
+
+
+class UnexpectedFileError(BackupdbError):
+    """The folder of a set holds something that does not belong to it."""
+
+    code = "unexpected_file"
+
+
+class ContentInvalidError(BackupdbError):
+    """A part opens and unpacks, and does not hold what a part of its kind holds, or what the manifest says."""
+
+    code = "content_invalid"
 
 
 class SealBrokenError(BackupdbError):
@@ -186,6 +210,12 @@ class VaultSecretMissingError(BackupdbError):
     """Ansible was given no Vault secret to encrypt the copy of a keyring with, or not the one that was asked for."""
 
     code = "vault_secret_missing"
+
+
+class MailFailedError(BackupdbError):
+    """A message could not be handed to the mail server."""
+
+    code = "mail_failed"
 
 
 def as_ours(error: Exception) -> BackupdbError:

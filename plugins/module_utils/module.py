@@ -71,6 +71,10 @@ INSTANCE_SPEC: dict[str, Any] = {
     "instance": {"type": "str"},
     "connection": {"type": "dict", "options": CONNECTION_SPEC},
 }
+INSTANCES_SPEC: dict[str, Any] = {
+    "instance": {"type": "str"},
+    "connections": {"type": "list", "elements": "dict", "options": CONNECTION_SPEC},
+}
 
 
 def from_environment(name: str, **spec: Any) -> dict[str, Any]:
@@ -90,12 +94,17 @@ COMPRESSION_SPEC: dict[str, Any] = {
     "compression_level": from_environment("COMPRESSION_LEVEL", type="int"),
 }
 JOBS_SPEC: dict[str, Any] = {"jobs": from_environment("JOBS", type="int")}
-SELECTION_SPEC: dict[str, Any] = {
+USERS_SELECTION_SPEC: dict[str, Any] = {
     "host": {"type": "str"},
     "instance": {"type": "str"},
-    "database": {"type": "str"},
     "before": {"type": "str"},
     "after": {"type": "str"},
+}
+SELECTION_SPEC: dict[str, Any] = {**USERS_SELECTION_SPEC, "database": {"type": "str"}}
+TARGET_SPEC: dict[str, Any] = {
+    "type": "dict",
+    "options": {**INSTANCE_SPEC, "host": {"type": "str"}},
+    "mutually_exclusive": [("instance", "connection")],
 }
 
 
@@ -117,12 +126,16 @@ def unfit_libraries() -> list[str]:
 class BackupdbModule(AnsibleModule):  # type: ignore[misc]
     """An AnsibleModule that runs library calls and turns their errors into fail_json."""
 
-    def __init__(self, argument_spec: dict[str, Any], **arguments: Any) -> None:
+    def __init__(self, argument_spec: dict[str, Any], needs_libraries: bool = True, **arguments: Any) -> None:
         super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
-        self._require_libraries()
-        self._secrets: list[str | None] = [(self.params.get("connection") or {}).get("password")]
+        if needs_libraries:
+            self._require_libraries()
+        self._secrets: list[str | None] = [
+            self.params.get("password"),
+            (self.params.get("connection") or {}).get("password"),
+        ]
         self._audit: AuditLog | None = None
 
     def _require_libraries(self) -> None:
@@ -208,6 +221,15 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
             return [self.instance_of(self.params)]
         return [instance for instance in self._config(required=True).instances if instance.enabled]
 
+    def every_instance(self) -> list[Instance]:
+        """The instances that the options of INSTANCES_SPEC describe or, without any, all of the configuration file,
+        the ones that are switched off included."""
+        if self.params["connections"]:
+            return [self.instance_of({"connection": connection}) for connection in self.params["connections"]]
+        if self.params["instance"]:
+            return [self.instance_of(self.params)]
+        return list(self._config(required=True).instances)
+
     def repository(self) -> LocalRepository:
         root = self.params["repository"] or self._config(required=False).repository or DEFAULT_REPOSITORY
         if not Path(root).is_absolute():
@@ -222,11 +244,16 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
 
     def selection(self, kind: str | None) -> Selection:
         """The backup sets that the options of SELECTION_SPEC ask for."""
-        before, after = self.params.get("before"), self.params.get("after")
+        return self.selection_of(self.params, kind)
+
+    @staticmethod
+    def selection_of(options: Mapping[str, Any], kind: str | None) -> Selection:
+        """The backup sets that options as those of SELECTION_SPEC ask for."""
+        before, after = options.get("before"), options.get("after")
         return Selection(
-            host=self.params.get("host"),
-            instance=self.params.get("instance"),
-            database=self.params.get("database"),
+            host=options.get("host"),
+            instance=options.get("instance"),
+            database=options.get("database"),
             kind=kind,
             before=parse_moment(before, "before") if before else None,
             after=parse_moment(after, "after") if after else None,

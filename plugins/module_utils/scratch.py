@@ -60,16 +60,21 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def folders() -> tuple[Path, Path]:
+    """The folders that temporary files may be in: in memory, and on the disk (TMPDIR or /var/tmp)."""
+    return MEMORY_FOLDER, Path(os.environ.get("TMPDIR") or DISK_FOLDER)
+
+
 def folder_for(needed_bytes: int) -> Path:
     """The folder for a temporary file of that size: /dev/shm where it fits well, else TMPDIR or /var/tmp.
 
     Raises NoSpaceError where neither has the room, InvalidConfigError where TMPDIR is of no use.
     """
+    memory, folder = folders()
     with suppress(OSError):
-        fits = needed_bytes <= min(free_memory() // MEMORY_SHARE, free_disk(MEMORY_FOLDER))
-        if fits and os.access(MEMORY_FOLDER, os.W_OK | os.X_OK):
-            return MEMORY_FOLDER
-    folder = Path(os.environ.get("TMPDIR") or DISK_FOLDER)
+        fits = needed_bytes <= min(free_memory() // MEMORY_SHARE, free_disk(memory))
+        if fits and os.access(memory, os.W_OK | os.X_OK):
+            return memory
     try:
         free = free_disk(folder)
     except OSError as error:

@@ -180,6 +180,50 @@ backups:
       description: The folder of the set.
       type: str
       sample: /var/backups/vya-backupdb/db1/prod-mysql-01/shop/2026-11-23/shop_20261123_020000_full
+    hold:
+      description: The hold that keeps the backup from being removed. None where there is none in force.
+      type: dict
+      contains:
+        reason:
+          description: Why the backup is to stay.
+          type: str
+          sample: State before the migration to the new price list
+        since:
+          description: Since when it is on hold, ISO 8601 in UTC.
+          type: str
+          sample: "2026-11-25T10:00:00.000000Z"
+        until:
+          description: Until when, ISO 8601 in UTC. None for good.
+          type: str
+          sample: "2027-03-01T00:00:00.000000Z"
+        requested_by:
+          description: Who asked for it.
+          type: str
+          sample: ana@deploy1
+    verified:
+      description: The last verification. None where there was none.
+      type: dict
+      contains:
+        level:
+          description: What it was to prove, V(checksum), V(decrypt) or V(restore).
+          type: str
+          sample: decrypt
+        finished:
+          description: When it ended, ISO 8601 in UTC.
+          type: str
+          sample: "2026-11-25T04:00:03.210000Z"
+        ok:
+          description: Whether the backup was found whole.
+          type: bool
+          sample: true
+        code:
+          description: The stable code of what was found wrong.
+          type: str
+          sample: null
+        error:
+          description: What was found wrong, in one sentence.
+          type: str
+          sample: null
 broken:
   description: Folders that look like backups and whose manifest cannot be read.
   returned: success

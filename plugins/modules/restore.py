@@ -146,7 +146,7 @@ interpreter.require_python()
 from contextlib import closing
 
 from ..module_utils.engines.registry import open_engine
-from ..module_utils.module import CONNECTION_SPEC, JOBS_SPEC, SELECTION_SPEC, BackupdbModule
+from ..module_utils.module import JOBS_SPEC, SELECTION_SPEC, TARGET_SPEC, BackupdbModule
 from ..module_utils.operations.restore import RestoreRun, RestoreWanted
 
 
@@ -155,15 +155,7 @@ def main() -> None:
         argument_spec={
             **SELECTION_SPEC,
             "backup": {"type": "str", "default": "latest"},
-            "target": {
-                "type": "dict",
-                "options": {
-                    "instance": {"type": "str"},
-                    "connection": {"type": "dict", "options": CONNECTION_SPEC},
-                    "host": {"type": "str"},
-                },
-                "mutually_exclusive": [("instance", "connection")],
-            },
+            "target": TARGET_SPEC,
             "target_database": {"type": "str"},
             "existing": {"type": "str", "choices": ["fail", "replace"], "default": "fail"},
             "tables": {"type": "list", "elements": "str"},

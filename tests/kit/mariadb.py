@@ -48,23 +48,36 @@ def _programs() -> str:
 class MariaDBServer:
     """A running server whose account ``root`` needs no password on the socket and one over TCP."""
 
+    flavour = "mariadb"
+    client = "mariadb"
+    daemon = "mariadbd"
+    defaults = SETTINGS
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.password = 'it\'s a \\secret: "%s" $@#'
         self._user = "mysql" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self._settings = {**SETTINGS, **settings}
+        self._settings = {**self.defaults, **settings}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         shutil.chown(folder, self._user)
+        self.initialize()
+        self.socket.unlink(missing_ok=True)
+        self.start()
+        account = f"root@'127.0.0.1' IDENTIFIED BY '{pymysql.converters.escape_string(self.password)}'"
+        self.run(
+            "DROP USER IF EXISTS root@'127.0.0.1'",
+            f"CREATE USER {account}",
+            "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION",
+        )
+
+    def initialize(self) -> None:
+        """Makes the data folder."""
         self._as_user(
             "mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--skip-test-db", "--skip-name-resolve",
             "--auth-root-authentication-method=normal",
         ).wait(120)  # fmt: skip
-        self.socket.unlink(missing_ok=True)
-        self.start()
-        account = f"root@'127.0.0.1' IDENTIFIED BY '{pymysql.converters.escape_string(self.password)}'"
-        self.run(f"CREATE OR REPLACE USER {account}", "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION")
 
     @property
     def data(self) -> Path:
@@ -86,7 +99,7 @@ class MariaDBServer:
     def start(self) -> None:
         settings = [f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items()]
         self._process = self._as_user(
-            "mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}",
+            self.daemon, "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}",
             "--bind-address=127.0.0.1", f"--pid-file={self.folder / 'pid'}",
             f"--tmpdir={self.folder}",  # a starting server removes what it takes for leftovers in its own
             *settings,
@@ -98,6 +111,10 @@ class MariaDBServer:
                 break
             time.sleep(0.05)
         raise RuntimeError((self.folder / "log").read_text())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -131,11 +148,14 @@ class MariaDBServer:
 
     def script(self, text: str, database: str) -> None:
         """Runs a script, with DELIMITER lines where needed, as a person would."""
-        subprocess.run(
-            ["mariadb", "--no-defaults", f"--socket={self.socket}", "--user=root", "--comments",
+        done = subprocess.run(
+            [self.client, "--no-defaults", f"--socket={self.socket}", "--user=root", "--comments",
              "--default-character-set=utf8mb4", "--max-allowed-packet=1G", f"--database={database}"],
-            input=text.encode(), check=True, env={k: v for k, v in os.environ.items() if not k.startswith("MYSQL_")},
+            input=text.encode(), env={k: v for k, v in os.environ.items() if not k.startswith("MYSQL_")},
+            capture_output=True, check=False,
         )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode(errors="replace"))
 
     def databases(self) -> set[str]:
         system = {"information_schema", "performance_schema", "mysql", "sys"}
@@ -154,9 +174,15 @@ class MariaDBServer:
 
 
 @contextmanager
-def running(**settings: str) -> Iterator[MariaDBServer]:
+def private_folder() -> Iterator[str]:
     # Not below tmp_path: pytest makes that unreadable for other users, and a socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="vya-my-") as folder:
+        yield folder
+
+
+@contextmanager
+def running(**settings: str) -> Iterator[MariaDBServer]:
+    with private_folder() as folder:
         server = MariaDBServer(Path(folder), **settings)
         try:
             yield server
@@ -165,11 +191,13 @@ def running(**settings: str) -> Iterator[MariaDBServer]:
 
 
 COLLATION = "utf8mb4_vya_only_here_ci"
+CHARACTER_SETS = (Path("/usr/share/mariadb/charsets"), Path("/usr/share/mysql/charsets"))  # since 11, and before
 
 
 def _character_sets(folder: Path) -> Path:
     """The server's character sets and one collation more (MariaDB manual, "Setting Character Sets and Collations")."""
-    shutil.copytree("/usr/share/mysql/charsets", folder, dirs_exist_ok=True)
+    original = next(path for path in CHARACTER_SETS if path.is_dir())
+    shutil.copytree(original, folder, dirs_exist_ok=True)
     index = folder / "Index.xml"
     text = index.read_text()
     collation = f'<collation name="{COLLATION}" id="2000"><rules><reset>a</reset><p>x</p></rules></collation>'

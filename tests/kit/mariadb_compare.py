@@ -39,13 +39,19 @@ def facts(server: MariaDBServer, database: str, once: str | None = None) -> Fact
     found: Facts = {}
     connection = server.connect(database, use_unicode=True)
 
+    def text(value: str) -> str:
+        # MySQL names the set of a column's collation, or does not, by how the table was once written.
+        value = re.sub(r" CHARACTER SET \w+(?= COLLATE )", "", value) if server.flavour == "mysql" else value
+        return re.sub(rf"(?:{own})\s*\.\s*", "", value)
+
     def texts(row: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(re.sub(rf"(?:{own})\s*\.\s*", "", value) if isinstance(value, str) else value for value in row)
+        return tuple(text(value) if isinstance(value, str) else value for value in row)
 
     with connection.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
+        comment = ", schema_comment" if server.flavour == "mariadb" else ""
         schema = server.run(
-            "SELECT default_character_set_name, default_collation_name, schema_comment "
+            f"SELECT default_character_set_name, default_collation_name{comment} "
             f"FROM information_schema.schemata WHERE BINARY schema_name = {connection.escape(database)}"
         )
         found["database", ""] = schema[0]

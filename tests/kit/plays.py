@@ -29,8 +29,8 @@ class Play:
         return [[" ".join(line.split()) for line in json.loads(text)] for text in found]
 
     def table(self) -> list[str]:
-        """The rows of all tables, white space folded, sorted; without headers and the sentences below."""
-        rows = (line for table in self.tables for line in table[1:])
+        """The rows of all tables but that of hosts, white space folded, sorted; without headers and sentences below."""
+        rows = (line for table in self.tables if not table[0].startswith("HOST ") for line in table[1:])
         return sorted(line for line in rows if not line.startswith(("Stored in ", "The repository has ")))
 
     def recap(self, host: str) -> dict[str, int]:
@@ -64,7 +64,7 @@ class Controller:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         return Play(done.returncode, done.stdout)

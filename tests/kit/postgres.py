@@ -48,7 +48,9 @@ class PostgresServer:
     content), which PostgreSQL looks for relative to its executable. With a ``primary`` it is that one's standby.
     """
 
-    def __init__(self, folder: Path, extensions: dict[str, str], primary: PostgresServer | None = None) -> None:
+    def __init__(
+        self, folder: Path, extensions: dict[str, str], primary: PostgresServer | None = None, **settings: str
+    ) -> None:
         self.folder = folder
         self.password = "it's a \\secret: %s$@#"
         self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -70,7 +72,7 @@ class PostgresServer:
                 "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
             ).wait(60)  # fmt: skip
         with (self.data / "postgresql.conf").open("a") as file:
-            file.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
+            file.writelines(f"{name} = '{value}'\n" for name, value in {**SETTINGS, **settings}.items())
         self.start()
 
     @property
@@ -119,6 +121,10 @@ class PostgresServer:
                 time.sleep(0.1)
         raise RuntimeError((self.folder / "log").read_text())
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def stop(self) -> None:
         """Ends the server as `pg_ctl stop -m fast` does."""
         self._process.send_signal(signal.SIGINT)
@@ -145,6 +151,10 @@ class PostgresServer:
 
     def value(self, database: str, statement: str) -> Any:
         return self.run(database, statement)[0][0]
+
+    @property
+    def major(self) -> int:
+        return int(self.value("postgres", "SHOW server_version_num")) // 10000
 
     def databases(self) -> set[str]:
         return {str(row[0]) for row in self.run("postgres", "SELECT datname FROM pg_database")}
@@ -185,10 +195,12 @@ ONLY_HERE_EXTENSION = {"vya_only_here.control": "default_version = '1'\n", "vya_
 
 
 @contextmanager
-def running(extensions: dict[str, str], primary: PostgresServer | None = None) -> Iterator[PostgresServer]:
+def running(
+    extensions: dict[str, str], primary: PostgresServer | None = None, **settings: str
+) -> Iterator[PostgresServer]:
     # Not below tmp_path: pytest makes that unreadable for other users, and a socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="vya-pg-") as folder:
-        server = PostgresServer(Path(folder), extensions, primary)
+        server = PostgresServer(Path(folder), extensions, primary, **settings)
         try:
             yield server
         finally:

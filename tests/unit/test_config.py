@@ -167,3 +167,16 @@ def test_passwords_in_a_file_that_everybody_can_read_are_refused(tmp_path: Path)
         load_config(path)
     Path(path).chmod(0o640)
     assert load_config(path).instances[0].password == "x"
+
+
+def test_what_is_to_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text("retention: {keep_daily: 7, keep_weekly: null, timezone: Europe/Berlin}")
+    assert load_config(str(path)).retention == {"keep_daily": 7, "timezone": "Europe/Berlin"}
+    assert problems_of({"retention": [7]}) == ["retention: must be a mapping"]
+    assert problems_of({"retention": {"keep_daily": "x", "min_keep": 0, "keep_dayly": 1}}) == [
+        "retention.keep_dayly: is unknown (known: keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, "
+        "keep_yearly, keep_within, max_age, keep_safety, min_keep, only_verified, remove_damaged, timezone)",
+        "retention.keep_daily: 'x' is no number of 0 or more, or -1 for all",
+        "retention.min_keep: 0 is no number of 1 or more",
+    ]

@@ -13,6 +13,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.script 
     objects_script,
     renamed_view,
     statements,
+    without_indexes,
 )
 
 SCHEMA = rb"""
@@ -117,7 +118,7 @@ def test_chosen_tables_only() -> None:
 
 
 def test_foreign_keys_apart() -> None:
-    script = SchemaScript("src", "src", frozenset(["a;\nb"]), foreign_keys_apart=True)
+    script = SchemaScript("src", "src", frozenset(["a;\nb"]), foreign_keys_apart=True, sequences=False)
     text = read(script)
     assert "FOREIGN KEY" not in text
     assert "SEQUENCE" not in text
@@ -151,3 +152,46 @@ def test_a_view_that_could_not_be_opened() -> None:
     both = sql + b"((`a b`.`t` join `a b`.`u`) join `other`.`a b`)"
     assert renamed_view(both, "a b", "x").endswith(b"`a b`.`e` AS `e` from ((`x`.`t` join `x`.`u`) join `other`.`a b`)")
     assert renamed_view(sql, "a b", "a b") == sql
+
+
+INDEXED = rb"""CREATE TABLE `t` (
+  `id` int(11) NOT NULL AUTO_INCREMENT COMMENT 'the `id`, KEY',
+  `a` varchar(9) DEFAULT ',\n  KEY `x` (`a`)',
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `of ``a``, (` (`a`(5),`id`) COMMENT 'it''s, \\',
+  KEY `b` (`a` DESC) USING BTREE,
+  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`)
+) ENGINE=InnoDB AUTO_INCREMENT=5 COMMENT='USING HASH';
+"""
+
+
+def test_indexes_apart() -> None:
+    text, clauses = without_indexes(INDEXED)
+    assert clauses == ["UNIQUE KEY `of ``a``, (` (`a`(5),`id`) COMMENT 'it''s, \\\\'", "KEY `b` (`a` DESC) USING BTREE"]
+    assert text.count(b"\n") == INDEXED.count(b"\n") - 2
+    assert b"PRIMARY KEY (`id`),\n  CONSTRAINT" in text
+    assert b"',\\n  KEY `x` (`a`)'" in text
+    script = SchemaScript("src", "src", large=frozenset("t"), foreign_keys_apart=True)
+    (statement,) = script.read(io.BytesIO(INDEXED))
+    assert statement == text.replace(b",\n  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`)", b"")
+    assert script.indexes == {"t": clauses}
+    assert SchemaScript("src", "src", large=frozenset("u")).read(io.BytesIO(INDEXED)).__next__() == INDEXED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ENGINE=InnoDB", b"ENGINE=MyISAM"),
+        (b"  PRIMARY KEY (`id`),\n", b""),
+        (b"PRIMARY KEY (`id`)", b"PRIMARY KEY (`a`,`id`)"),
+        (b"USING BTREE", b"USING HASH"),
+        (b"  KEY `b`", b"  FULLTEXT KEY `b`"),
+        (b"  KEY `b`", b"  SPATIAL KEY `b`"),
+        (b"`a` DESC", b"`id`,`p` WITHOUT OVERLAPS"),
+        (b" AUTO_INCREMENT=5", b" WITH SYSTEM VERSIONING"),
+    ],
+)
+def test_indexes_that_a_table_needs_stay(old: bytes, new: bytes) -> None:
+    text = INDEXED.replace(old, new, 1)
+    assert text != INDEXED
+    assert without_indexes(text) == (text, [])

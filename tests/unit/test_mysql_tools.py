@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.dump im
     Group,
     group_tables,
     lost_in_unicode,
+    pieces_wanted,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.tools import (
     FLAVOURS,
@@ -117,6 +119,50 @@ def test_tables_are_spread_by_size() -> None:
     groups = group_tables(tables, 3)
     assert groups[1:] == [Group(("c", "e")), Group(("d", "a", "f"))]
     assert groups[0].left_out == ("c", "e", "d", "a", "f")
+
+
+def keyed(name: str, mib: int, **changes: Any) -> TableInfo:
+    """A table with a numeric primary key."""
+    key = {"columns": ((1, "id", "bigint(20) unsigned"),), "indexes": (("PRIMARY", 1, "id"), ("other", 1, "note"))}
+    return replace(table(name, mib), **{**key, **changes})
+
+
+def test_only_tables_that_would_run_on_alone_are_cut() -> None:
+    assert pieces_wanted([keyed("a", 900), keyed("b", 100)], 2) == {"a": 2}
+    assert pieces_wanted([keyed("a", 900), keyed("b", 100)], 4) == {"a": 4}
+    assert pieces_wanted([keyed("a", 500), keyed("b", 500)], 2) == {}
+    assert pieces_wanted([keyed("a", 500), keyed("b", 500)], 4) == {"a": 2, "b": 2}
+    assert pieces_wanted([keyed("a", 900), keyed("b", 100)], 1) == {}
+    assert pieces_wanted([keyed("a", 30)], 4) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine": "MyISAM"},
+        {"kind": "SYSTEM VERSIONED"},
+        {"indexes": (("PRIMARY", 1, "note"), ("PRIMARY", 2, "id"))},
+        {"indexes": (("id", 1, "id"),)},
+        {"columns": ((1, "id", "varchar(36)"),)},
+        {"columns": ((1, "id", "point"),)},
+    ],
+)
+def test_tables_without_ranges_are_not_cut(changes: dict[str, Any]) -> None:
+    assert pieces_wanted([keyed("a", 900, **changes)], 4) == {}
+
+
+def test_a_cut_table_has_a_process_for_each_piece() -> None:
+    tables, ranges = [keyed("a", 900), table("b", 50), table("c", 50)], {"a": ["id < 5", "id >= 5"]}
+    assert group_tables(tables, 2, ranges) == [
+        Group(left_out=("a",)),
+        Group(("a",), where="id < 5"),
+        Group(("a",), where="id >= 5"),
+    ]
+    four = group_tables(tables, 4, ranges)
+    assert four[0].left_out == ("c", "a")
+    assert [group.tables for group in four[1:]] == [("c",), ("a",), ("a",)]
+    lossy = replace(tables[0], character_sets=frozenset(["gbk"]))
+    assert [group.binary for group in group_tables([lossy, *tables[1:]], 2, ranges)] == [False, True, True]
 
 
 def test_only_so_many_tables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,21 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     RepositoryError,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import layout
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose, find
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import (
+    Selection,
+    choose,
+    find,
+    newest_first,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import (
-    BackupSet,
     LocalRepository,
+    make_private,
     translated_os_errors,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock import exclusive, try_lock
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import (
+    LATER_FIELDS,
     Manifest,
-    PartRecord,
     digest,
     format_time,
     parse_manifest,
@@ -50,8 +56,8 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest i
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit.sets import MOMENT, manifest, publish
 
-MOMENT = datetime(2026, 11, 23, 2, 0, 0, 123456, tzinfo=UTC)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300)
 DOTS = [".", "..", "...", ".staging", "../../etc"]
 SIGNS = ["@users", "~", "a~b", "a/b", "%2E", "%", "a%b", "*", "[a]?", " ", "a b", "-", "new\nline"]
@@ -66,55 +72,11 @@ input()
 """
 
 
-def manifest(moment: datetime = MOMENT, **changes: Any) -> Manifest:
-    database, kind = changes.get("database", "shop"), changes.get("kind", "database")
-    values: dict[str, Any] = {
-        "id": layout.set_id(kind, database, moment),
-        "kind": kind,
-        "purpose": "regular",
-        "method": "logical",
-        "host": "db1",
-        "instance": "main",
-        "engine": "sqlite",
-        "flavour": "sqlite",
-        "server_version": "3.40.1",
-        "tool": "sqlite3 backup API",
-        "tool_version": "3.40.1",
-        "database": database,
-        "started": format_time(moment),
-        "finished": format_time(moment + timedelta(seconds=2)),
-        "duration_seconds": 2,
-        "snapshot": {},
-        "raw_bytes": 4,
-        "stored_bytes": 4,
-        "tables": 1,
-        "rows": 1,
-        "views": 0,
-        "routines": 0,
-        "triggers": 0,
-        "events": 0,
-        "schema_sha256": "",
-        "compression": {"method": "none", "level": 0},
-        "encryption": None,
-        "parts": (),
-        "collection_version": "0.1.0",
-        **changes,
-    }
-    return Manifest(**values)
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> LocalRepository:
     made = LocalRepository(str(tmp_path / "not there yet" / "repository"))
     made.prepare()
     return made
-
-
-def publish(repository: LocalRepository, moment: datetime = MOMENT, **changes: Any) -> BackupSet:
-    with repository.staging() as staging:
-        size, sha256 = staging.write_part("000-data", iter([b"da", b"ta"]))
-        record = PartRecord("000-data", "file", size, size, sha256)
-        return repository.publish(staging, manifest(moment, parts=(record,), **changes))
 
 
 def everything(root: Path) -> set[str]:
@@ -417,6 +379,10 @@ def test_times_read_back(moment: datetime) -> None:
 @pytest.mark.parametrize("edit", ["missing", "wrong"])
 def test_a_field_that_is_missing_or_wrong(tmp_path: Path, field: str, edit: str) -> None:
     value = json.loads(json.dumps(manifest().to_json()))
+    if edit == "missing" and field in LATER_FIELDS:
+        del value[field]
+        assert getattr(parse_manifest(value, tmp_path), field) == LATER_FIELDS[field]
+        return
     if edit == "missing":
         del value[field]
     else:
@@ -457,7 +423,10 @@ def test_parts_that_are_none_or_lead_elsewhere(tmp_path: Path, parts: Any) -> No
         parse_manifest({**manifest().to_json(), "parts": parts}, tmp_path)
 
 
-@pytest.mark.parametrize("started", ["", "yesterday", "2026-11-23", "2026-11-23T02:00:00+01:00"])
+@pytest.mark.parametrize(
+    "started",
+    ["", "yesterday", "2026-11-23", "2026-11-23T02:00:00+01:00", "2026-11-23T02:00:00Z", "2026-11-23 02:00:00.000000Z"],
+)
 def test_a_time_that_is_none(tmp_path: Path, started: str) -> None:
     with pytest.raises(ManifestInvalidError, match="parts or times"):
         parse_manifest({**manifest().to_json(), "parts": [], "started": started}, tmp_path)
@@ -584,3 +553,26 @@ def test_files_that_are_no_sets_are_passed_over(stocked: LocalRepository) -> Non
     shutil.copytree(stocked.root / "db1", stocked.root / layout.STAGING / "copy")
     found = find(stocked, Selection())
     assert (len(found.backups), found.broken) == (7, [])
+
+
+def test_the_newest_sets_are_read_first_and_no_others(
+    repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.prepare()
+    hours = [publish(repository, MOMENT - timedelta(hours=hour)) for hour in range(0, 72, 12)]
+    publish(repository, MOMENT + timedelta(days=1), database="crm")
+    (hours[0].path / layout.MANIFEST).write_text("{")
+    read = []
+    read_set = LocalRepository.read_set
+    monkeypatch.setattr(LocalRepository, "read_set", lambda self, path: read.append(path) or read_set(self, path))
+    newest = newest_first(repository, "db1", "main", "database", "shop")
+    assert next(newest) == hours[1]
+    assert set(read) == {backup.path for backup in hours[:3]}  # 2 h of the last day, 14 h and 2 h of the one before
+    assert list(newest) == hours[2:]
+    assert list(newest_first(repository, "db1", "main", "database", "none")) == []
+
+
+def test_many_may_make_the_same_folder_at_once(tmp_path: Path) -> None:
+    for turn in range(30):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(make_private, [tmp_path / str(turn) / "a" / "b"] * 8))

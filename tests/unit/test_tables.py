@@ -1,10 +1,11 @@
 """The tables that the plays print."""
 
-from datetime import UTC, datetime, timedelta
-
 from ansible_collections.vya.backupdb.plugins.filter.backup_table import FilterModule as BackupTable
 from ansible_collections.vya.backupdb.plugins.filter.restore_table import FilterModule as RestoreTable
+from ansible_collections.vya.backupdb.plugins.filter.retention_table import FilterModule as RetentionTable
+from ansible_collections.vya.backupdb.plugins.filter.run_table import FilterModule as RunTable
 from ansible_collections.vya.backupdb.plugins.filter.status_table import FilterModule as StatusTable
+from ansible_collections.vya.backupdb.plugins.filter.users_table import FilterModule as UsersTable
 
 SHOP = {"instance": "pg1", "database": "shop"}
 
@@ -50,6 +51,71 @@ def test_check_mode_shows_what_is_due() -> None:
     assert words(lines)[1:] == ["pg1 shop due 2.0 MB no backup yet", "The repository has 5.0 GB free."]
 
 
+def test_users_stand_for_a_database() -> None:
+    result = {
+        "backups": [
+            {"instance": "pg1", "kind": "users", "database": "", "stored_bytes": 900, "duration_seconds": 0.1}
+            | {"reason": "no backup yet", "id": "users_1", "path": "/b/db1/pg1/@users/2026-11-23/users_1"}
+            | {"warnings": []}
+        ],
+        "failures": [{"instance": "my1", "code": "connection_failed", "error": "Down."}],
+        "planned": [{"instance": "pg1", "reason": "no backup yet", "accounts": 3}],
+        "not_due": [{"instance": "my2", "reason": "nothing has changed since users_0"}],
+    }
+    assert words(BackupTable().filters()["backup_table"]([result]))[1:] == [
+        "pg1 (users) backed up 900 B 0.1 s users_1 (no backup yet)",
+        "my2 (users) not due nothing has changed since users_0",
+        "my1 (users) FAILED connection_failed: Down.",
+        "Stored in /b/db1",
+    ]
+
+
+def users_table(*results: dict[str, object]) -> list[str]:
+    return words(UsersTable().filters()["users_table"](list(results)))
+
+
+def test_restored_accounts() -> None:
+    def entry(account: str, result: str, **values: object) -> dict[str, object]:
+        return {"account": account, "result": result, "pending": [], "lost": [], "error": None, "code": None, **values}
+
+    users = [
+        entry("a", "created", pending=["GRANT SELECT ON s.t TO a (table s.t is missing)"], lost=["Its comment: x"]),
+        entry("b", "left"),
+        entry("c", "failed", code="query_failed", error="Refused."),
+    ]
+    assert users_table({"users": users, "source": "backup users_1", "safety_backup": "users_2"}) == [
+        "ACCOUNT RESULT NOTE",
+        "a created",
+        "a waits GRANT SELECT ON s.t TO a (table s.t is missing)",
+        "a lost Its comment: x",
+        "b left exists and is not as backed up",
+        "c FAILED query_failed: Refused.",
+        "From backup users_1",
+        "The accounts as they were before are in backup users_2",
+    ]
+    assert users_table({"msg": "No.", "code": "not_found"})[1:] == ["FAILED not_found: No."]
+
+
+def test_accounts_and_their_differences() -> None:
+    users = [{"account": "a", "is_role": False, "holds": ["logs in by p", "ALL on s.*"]}]
+    users += [{"account": "r", "is_role": True, "holds": []}]
+    shown = {"users": users, "source": "backup users_1", "difference": None}
+    assert users_table(shown)[1:] == ["a account logs in by p", "ALL on s.*", "r role", "From backup users_1"]
+
+    difference = {"missing": ["b"], "extra": ["c"], "changed": {"a": {"missing": ["ALL on s.*"], "extra": []}}}
+    sides = {**shown, "compared_with": "instance i"}
+    assert users_table({**sides, "difference": difference})[1:] == [
+        "b missing the whole account",
+        "c extra the whole account",
+        "a missing ALL on s.*",
+        "missing: only in backup users_1, and not in instance i; extra: the other way round",
+    ]
+    same = {"missing": [], "extra": [], "changed": {}}
+    assert users_table({**sides, "difference": same})[1:] == [
+        "No account differs between backup users_1 and instance i"
+    ]
+
+
 def test_restores() -> None:
     backup = {"id": "shop_1", "host": "db1", **SHOP}
     restored = {**SHOP, "tables": 3, "rows": 10, "duration_seconds": 1.26, "safety_backup": "shop_0", "warnings": ["w"]}
@@ -61,31 +127,91 @@ def test_restores() -> None:
         "pg1 shop warning w",
         "pg1 shop to do 3 10 shop_1 of db1/pg1/shop",
     ]
+    failed = {"msg": "The target lacks the role boss.", "code": "target_unfit"}
+    assert words(RestoreTable().filters()["restore_table"]([failed]))[1:] == [
+        "FAILED target_unfit: The target lacks the role boss."
+    ]
 
 
 def test_status() -> None:
-    def stored(database: str, hours: int, kind: str = "database") -> dict:
-        started = (datetime.now(UTC) - timedelta(hours=hours, seconds=5)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return {"instance": "pg1", "database": database, "kind": kind, "started": started} | {
-            "purpose": "safety" if hours == 0 else "regular",
-            "id": f"{database}_{hours}",
-            "stored_bytes": 1000,
-            "rows": 7,
-        }
-
-    instances = [
-        {
-            "id": "pg1",
-            "reachable": True,
-            "databases": [{"name": name, "excluded": name == "test"} for name in ("shop", "new", "test")],
-        },
-        {"id": "my1", "reachable": False, "databases": [], "code": "connection_failed", "error": "Down."},
+    newest = {"id": "shop_3", "stored_bytes": 1000, "rows": 7, "accounts": 4}
+    entry = {
+        "instance": "pg1", "kind": "database", "database": "shop", "state": "ok", "notes": [], "holds": [], "sets": 2,
+        "newest": newest, "age_seconds": 10800, "rpo_seconds": 86400, "next_due": "2026-11-25T17:00:00.000000Z",
+        "verified": {"level": "decrypt", "finished": "2026-11-25T10:00:00.000000Z", "ok": True},
+    }  # fmt: skip
+    nothing = {"newest": None, "age_seconds": None, "verified": None, "sets": 0, "next_due": None}
+    accounts = {"kind": "users", "database": "", "rpo_seconds": None, "verified": None, "next_due": None}
+    late = {"state": "late", "notes": ["too old"], "holds": [{}], "next_due": "2026-11-25T12:00:00.000000Z"}
+    failed = {"verified": {**entry["verified"], "ok": False}, "state": "failed", "notes": ["damaged"]}
+    status = {
+        "collected": "2026-11-25T12:00:00.000000Z",
+        "instances": [
+            {"id": "pg1", "reachable": True, "error": None, "code": None},
+            {"id": "my1", "reachable": False, "error": "Down.", "code": "connection_failed"},
+        ],
+        "databases": [
+            entry,
+            {**entry, **accounts},
+            {**entry, **late, "database": "crm"},
+            {**entry, **failed, "database": "bad"},
+            {**entry, **nothing, "database": "new", "state": "missing", "notes": ["no backup yet"]},
+            {**entry, **nothing, "database": "test", "state": "excluded", "notes": ["left out"]},
+        ],
+        "jobs": [
+            {"job": "backup", "result": "failed", "words": "the run of 2026-11-25T02:00:00Z was cut off"},
+            {"job": "verify", "result": "ok", "words": "last run ended 3 h ago"},
+        ],
+        "repository": {"error": None, "free_bytes": 5_000_000_000, "days_until_full": 40.4, "growth_basis": "sets"},
+    }
+    table = StatusTable().filters()["status_table"]
+    assert words(table(status))[1:] == [
+        "my1 UNREACHABLE connection_failed: Down.",
+        "pg1 (users) shop_3 3 h 1.0 kB 4 accounts 2 never ok",
+        "pg1 bad shop_3 3 h of 24 h 1.0 kB 7 2 FAILED 2 h ago in 5 h FAILED damaged",
+        "pg1 crm shop_3 3 h of 24 h 1.0 kB 7 2 decrypt 2 h ago now LATE too old; 1 on hold",
+        "pg1 new NONE MISSING no backup yet",
+        "pg1 shop shop_3 3 h of 24 h 1.0 kB 7 2 decrypt 2 h ago in 5 h ok",
+        "pg1 test excluded left out",
+        "Job backup FAILED: the run of 2026-11-25T02:00:00Z was cut off.",
+        "The repository has 5.0 GB free, enough for at least 40 days.",
     ]
-    backups = [stored("shop", 30), stored("shop", 3), stored("shop", 0), stored("gone", 100), stored("", 1, "users")]
-    assert words(StatusTable().filters()["status_table"](instances, backups))[1:] == [
-        "my1 connection_failed: Down.",
-        "pg1 gone gone_100 4 days 1.0 kB 7 1 no longer on the server",
-        "pg1 new NONE",
-        "pg1 shop shop_3 3 h 1.0 kB 7 2",
-        "pg1 test excluded",
+    status["repository"] = {"error": "The repository /x cannot be used."}
+    assert table(status)[-1] == "The repository /x cannot be used."
+
+
+def test_retention() -> None:
+    shop = {"host": "db1", "instance": "pg1", "kind": "database", "database": "shop"}
+    users = {**shop, "kind": "users", "database": ""}
+    done = {
+        "kept": [{**shop, "stored_bytes": 9}, {**shop, "stored_bytes": 9}, {**users, "stored_bytes": 1}],
+        "removed": [{**shop, "stored_bytes": 1000}, {**shop, "stored_bytes": 500}],
+        "postponed": [{**users, "reason": "It is locked."}],
+        "failures": [{**shop, "id": "shop_1", "code": "repository_unusable", "error": "No."}],
+    }
+    failed = {"msg": "Nothing says.", "code": "invalid_config", "failed": True}
+    table = RetentionTable().filters()["retention_table"]
+    assert words(table([done, failed], ["db1", "db2"])) == [
+        "HOST INSTANCE DATABASE KEPT REMOVED SIZE NOTE",
+        "db1 pg1 (users) 1 0 It is locked.",
+        "db1 pg1 shop 2 2 1.5 kB FAILED repository_unusable: No.",
+        "db2 FAILED invalid_config: Nothing says.",
+        "2 removed of 2 host(s), 1.5 kB.",
+    ]
+    assert words(table([done], ["db1"], check=True))[0::3] == [
+        "HOST INSTANCE DATABASE KEPT TO GO SIZE NOTE",
+        "2 to go of 1 host(s), 1.5 kB.",
+    ]
+
+
+def test_how_a_run_ended_on_all_hosts() -> None:
+    table = RunTable().filters()["run_table"]
+    good = {"host": "db1", "state": "success", "message": "", "lines": []}
+    lost = {"host": "db2", "state": "unreachable", "message": "No route.", "lines": []}
+    assert table({"title": "verify succeeded on all 2 hosts", "hosts": [good]}) == ["verify succeeded on all 2 hosts."]
+    failed = table({"title": "verify FAILED on 1 of 2 hosts: db2", "hosts": [good, lost]})
+    assert words(failed) == [
+        "HOST STATE WHAT FAILED",
+        "db2 unreachable No route.",
+        "verify FAILED on 1 of 2 hosts: db2.",
     ]

@@ -10,13 +10,16 @@ is done by the operations for all engines alike.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 from ..config import Instance
-from ..errors import RowCountMismatchError
+from ..errors import BackupdbError, RowCountMismatchError
+
+SCRATCH_PREFIX = "vya_verify_"
+"""What the names of scratch databases start with. Nobody backs them up."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Part(ABC):
     name: str
     kind: str
     waits: bool = False
-    """Whether something on the server already waits for this part to be read: such parts are read first."""
+    """Whether something on the server already waits for this part to be read: such parts are read first, and all at the
+    same time."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[BinaryIO]:
@@ -147,7 +151,8 @@ class RestoreRequest:
     """What is to be restored where.
 
     ``database`` is the name on the target; ``tables`` (labels as in the inventory) limits the restore, None means all;
-    ``replace`` allows what exists to be replaced; ``owner`` makes one role own everything (PostgreSQL only).
+    ``replace`` allows what exists to be replaced; ``owner`` makes one role own everything (PostgreSQL only). With
+    ``idle``, what would begin to work by itself stays out: the events of MySQL.
     """
 
     source: Source
@@ -156,6 +161,7 @@ class RestoreRequest:
     replace: bool = False
     jobs: int = 1
     owner: str | None = None
+    idle: bool = False
 
     @property
     def expected_tables(self) -> list[Table]:
@@ -204,8 +210,8 @@ class Engine(ABC):
 
     @abstractmethod
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
-        """One consistent snapshot, of which up to ``jobs`` parts will be read at a time. Nothing of it outlives the
-        context: connections, locks and child processes end with it, however it ends."""
+        """One consistent snapshot, of which up to ``jobs`` parts will be read at a time, and all parts that wait.
+        Nothing of it outlives the context: connections, locks and child processes end with it, however it ends."""
 
     @abstractmethod
     def check_restore(self, request: RestoreRequest) -> list[str]:
@@ -217,6 +223,22 @@ class Engine(ABC):
         """Restores, counts the rows of what it restored and compares them with the inventory (RowCountMismatchError).
         On any failure a database that did not exist before does not exist afterwards, and one that existed is as it
         was wherever ``replaces_atomically`` is true."""
+
+    @abstractmethod
+    def scratch(self) -> AbstractContextManager[str]:
+        """A name for a scratch database that nobody else uses. What stands under it goes with the context, and what
+        runs that were killed left goes first."""
+
+    @classmethod
+    def scratch_instance(cls, size_bytes: int) -> Instance | None:
+        """A place for a scratch database of that size that is no server's; None where it takes a server."""
+        return None
+
+    @classmethod
+    def flaw(cls, kind: str, raw_bytes: int, head: bytes, tail: bytes) -> str | None:
+        """What is wrong with a part of a kind whose first and last few hundred bytes are these, in words; None where
+        nothing is. Needs no server."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most engines hold connections, SQLite does not
         """Gives back the connections."""
@@ -235,3 +257,21 @@ def compare_rows(expected: Iterable[Table], restored: Iterable[Table], database:
         raise RowCountMismatchError(
             f"The restored database {database} is not what was backed up: {'; '.join(wrong[:5])}{more}."
         )
+
+
+@contextmanager
+def dropped_after(instance: Instance, name: str, drop: Callable[[], None]) -> Iterator[str]:
+    """The scratch database of that name, dropped at the end; of two errors the first one is raised."""
+    try:
+        yield name
+    except BaseException:
+        with suppress(BackupdbError):
+            drop()
+        raise
+    try:
+        drop()
+    except BackupdbError as error:
+        raise type(error)(
+            f"The scratch database {name} of instance {instance.id} could not be dropped, which the next verification "
+            f"by restore tries again: {error.message}"
+        ) from None

@@ -40,6 +40,8 @@ POOL_SIZE = 2
 _LIBPQ_ATTEMPT = re.compile(
     r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
 )
+_PYMYSQL_LACKS = " auth method"
+"""How pymysql ends its sentence about a package that it would need for a login; it raises a plain RuntimeError."""
 LOCAL_SOCKETS = {"mysql": "/run/mysqld/mysqld.sock", "postgresql": "/var/run/postgresql"}
 
 # MySQL error numbers: "Server Error Message Reference" and "Client Error Message Reference" of the MySQL manual.
@@ -215,6 +217,13 @@ def translated_errors(instance: Instance) -> Iterator[None]:
     redact = Redactor([instance.password])
     try:
         yield
+    except RuntimeError as error:
+        if not str(error).endswith(_PYMYSQL_LACKS):
+            raise
+        raise LibraryMissingError(
+            f"Instance {instance.id} at {instance.address}: the login as {instance.username} needs a library that the "
+            f"Python on the host lacks: {error}. Install it there, or give the account another authentication method."
+        ) from None
     except sa.exc.SQLAlchemyError as error:
         original = getattr(error, "orig", None) or error
         kind = _classify(instance, original)

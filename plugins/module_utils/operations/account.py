@@ -10,8 +10,8 @@ from typing import Any
 from ..audit import Note, note_nothing
 from ..config import Instance
 from ..engines.account import AccountWanted
+from ..engines.accounts import BACKUP_ACCOUNTS
 from ..engines.connect import create_engine, translated_errors
-from ..engines.registry import BACKUP_ACCOUNTS
 from ..errors import InvalidConfigError
 
 

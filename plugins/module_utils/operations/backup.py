@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,20 @@ from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..repository.catalog import Selection, find
+from ..priority import Pace
+from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
 from .maker import Filled, SetMaker, Subject
 from .parts import PartStore
+from .progress import Progress
 from .words import duration_words, size_words
 
 EXPECTED_RATIO = 4
 """Without an earlier set to go by, a database is expected to shrink to a quarter of its size on the server."""
+LARGE_DATABASE_BYTES = 64 << 20
+"""A smaller database takes the simple path: one job, beside others."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Wanted:
     """What a run is asked to do.
 
     Sets are stored under ``host``. Without ``databases`` the instance says which; ``exclude`` leaves out more than the
-    instance does. Without ``max_age`` every database is due.
+    instance does. Without ``max_age`` every database is due. ``pace`` holds for all databases together;
+    ``progress`` is told what is read.
     """
 
     host: str
@@ -44,6 +50,8 @@ class Wanted:
     max_age: timedelta | None = None
     jobs: int = 1
     verify: bool = False
+    pace: Pace | None = None
+    progress: Progress | None = None
 
 
 @dataclass
@@ -115,35 +123,71 @@ class BackupRun:
         if not check:
             self._repository.prepare()
         outcome.free_bytes = self._repository.free_bytes()
+        reasons: dict[str, str] = {}
         for name in chosen.names:
             is_due, reason = due(newest_regular(self._sets(name)), wanted.max_age, _utc_now())
             entry = {"instance": instance.id, "database": name, "reason": reason}
             if not is_due:
                 outcome.not_due.append(entry)
                 continue
+            reasons[name] = reason
             outcome.planned.append({**entry, "size_bytes": databases[name].size_bytes})
-            if not check:
-                self._attempt(server, databases[name], reason, outcome)
+        if not check:
+            self._back_up(server, [databases[name] for name in reasons], reasons, outcome)
 
-    def _attempt(self, server: Server, database: Database, reason: str, outcome: Outcome) -> None:
-        try:
-            with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
-                backup, warnings = self.take(server, database)
-        except Exception as error:  # noqa: BLE001 - one database's failure never stops the others
-            self._fail(database.name, as_ours(error), outcome)
-        else:
+    def _back_up(
+        self, server: Server, databases: Sequence[Database], reasons: Mapping[str, str], outcome: Outcome
+    ) -> None:
+        """The largest first. Large databases have all jobs to themselves; of small ones, which would not gain by that,
+        as many are backed up at a time as there are jobs. What was done is told in the order of the names."""
+        if self._wanted.progress:
+            self._wanted.progress.plan({self._label(item.name): self._expected(item) for item in databases})
+        jobs = self._wanted.jobs
+        by_size = sorted(databases, key=lambda database: -database.size_bytes)
+        small = [database for database in by_size if database.size_bytes < LARGE_DATABASE_BYTES]
+        if jobs == 1 or len(small) == 1:
+            small = []
+        large = [database for database in by_size if database not in small]
+        done = {database.name: self._attempt(server, database, jobs) for database in large}
+        if small:
+            with ThreadPoolExecutor(jobs) as pool:
+                done |= dict(
+                    zip(
+                        (database.name for database in small),
+                        pool.map(lambda database: self._attempt(server, database, 1), small),
+                        strict=True,
+                    )
+                )
+        for name, reason in reasons.items():
+            result = done[name]
+            if isinstance(result, BackupdbError):
+                outcome.fail(self._instance.id, name, result)
+                continue
+            backup, warnings = result
             entry = {**backup.manifest.summary(), "path": str(backup.path), "reason": reason, "warnings": warnings}
             outcome.backups.append(entry)
 
-    def _fail(self, database: str, error: BackupdbError, outcome: Outcome) -> None:
-        outcome.fail(self._instance.id, database, error)
-        self._note("backup", "failed", instance=self._instance.id, database=database, code=error.code)
+    def _attempt(self, server: Server, database: Database, jobs: int) -> tuple[BackupSet, list[str]] | BackupdbError:
+        """One database's backup, or its failure, which never stops the others."""
+        try:
+            with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
+                return self.take(server, database, jobs=jobs)
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = as_ours(error)
+            self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
+            return failure
+        finally:
+            if self._wanted.progress:
+                self._wanted.progress.finish(self._label(database.name))
 
-    def _sets(self, database: str) -> list[BackupSet]:
-        """The sets of a database, newest first."""
-        if not self._repository.root.exists():
-            return []
-        return find(self._repository, Selection(self._wanted.host, self._instance.id, database, "database")).backups
+    def _expected(self, database: Database) -> int:
+        """The plain bytes of a backup: as many as the newest had, or else what the database takes on the server."""
+        newest = newest_regular(self._sets(database.name))
+        return newest.manifest.raw_bytes if newest else database.size_bytes
+
+    def _sets(self, database: str) -> Iterator[BackupSet]:
+        """The sets of a database, newest first, read as they are asked for."""
+        return newest_first(self._repository, self._wanted.host, self._instance.id, "database", database)
 
     def _check_space(self, database: Database, newest: BackupSet | None) -> None:
         expected = newest.manifest.stored_bytes if newest else database.size_bytes // EXPECTED_RATIO
@@ -154,27 +198,47 @@ class BackupRun:
                 f"{database.name} is expected to take {size_words(expected)}. Free room, then run again."
             )
 
-    def take(self, server: Server, database: Database, purpose: str = REGULAR) -> tuple[BackupSet, list[str]]:
+    def take(
+        self, server: Server, database: Database, purpose: str = REGULAR, jobs: int | None = None
+    ) -> tuple[BackupSet, list[str]]:
         """Takes one backup of one database and publishes it; returns it with warnings for people.
 
-        The caller holds the database's lock in the repository.
+        The caller holds the database's lock in the repository. Without ``jobs`` all of the run are this database's.
         """
         wanted = self._wanted
-        sets = self._sets(database.name)
+        jobs = jobs or wanted.jobs
+        sets = list(self._sets(database.name))
         self._check_space(database, newest_regular(sets))
         warnings: list[str] = []
 
         def fill(store: PartStore) -> Filled:
-            with self._engine.snapshot(database.name, wanted.jobs) as snapshot:
-                records = store.store(snapshot.parts, wanted.jobs)
+            with self._engine.snapshot(database.name, jobs) as snapshot:
+                records = store.store(snapshot.parts, jobs)
                 inventory = snapshot.inventory()
             records.append(store.store_inventory(len(records), inventory))
             warnings.extend(inventory.warnings)
             return Filled(records, self._facts(server, snapshot, inventory))
 
-        maker = SetMaker(self._repository, self._keyring, wanted.method, wanted.level, wanted.verify, self._note)
+        maker = SetMaker(
+            self._repository,
+            self._keyring,
+            wanted.method,
+            wanted.level,
+            wanted.verify,
+            self._note,
+            lambda chunks: self._through(database.name, chunks),
+        )
         subject = Subject("database", wanted.host, self._instance.id, database.name)
         return maker.make(subject, sets, fill, purpose), warnings
+
+    def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """What the bytes of a database pass on their way."""
+        pace, progress = self._wanted.pace, self._wanted.progress
+        chunks = pace.paced(chunks) if pace else chunks
+        return progress.counted(self._label(database), chunks) if progress else chunks
+
+    def _label(self, database: str) -> str:
+        return f"{self._instance.id}/{database}"
 
     def _facts(self, server: Server, snapshot: Snapshot, inventory: Inventory) -> dict[str, Any]:
         return {

@@ -8,14 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from ..config import Instance, select_names
 from ..engines.base import Engine
 from ..engines.registry import open_engine
-from ..errors import as_ours
+from ..errors import RecordInvalidError, as_ours
 from ..repository.catalog import Selection, find
-from ..repository.local import LocalRepository
+from ..repository.local import BackupSet, LocalRepository
+from ..repository.records import SetRecord, read_record
 
 
 def describe_instance(
@@ -67,10 +70,42 @@ def _describe_databases(engine: Engine) -> list[dict[str, Any]]:
     ]
 
 
+def record_facts(backup: BackupSet) -> dict[str, Any]:
+    """What is noted about a set, as modules return it: ``hold`` where one is in force, and ``verified``, the last
+    verification, each null where there is none.
+
+    A record that can't be read may be one of a hold, so that is what it counts as; its reason says what is wrong.
+    """
+    try:
+        return facts_of(read_record(backup), datetime.now(UTC))
+    except RecordInvalidError as error:
+        return {"hold": {"reason": error.message, "until": None, "since": None, "requested_by": None}, "verified": None}
+
+
+def facts_of(record: SetRecord, now: datetime) -> dict[str, Any]:
+    """What ``record_facts`` says of a record that was read already."""
+    last = record.last_verification
+    return {
+        "hold": asdict(record.hold) if record.hold is not None and record.held(now) else None,
+        "verified": None
+        if last is None
+        else {
+            "level": last.level,
+            "finished": last.finished,
+            "ok": last.ok,
+            "code": last.code,
+            "error": last.error,
+        },
+    }
+
+
 def list_backups(repository: LocalRepository, selection: Selection, limit: int | None) -> dict[str, Any]:
     """The sets of a selection, newest first, and the folders there that can't be read as sets."""
     found = find(repository, selection)
     return {
-        "backups": [{**backup.manifest.summary(), "path": str(backup.path)} for backup in found.backups[:limit]],
+        "backups": [
+            {**backup.manifest.summary(), "path": str(backup.path), **record_facts(backup)}
+            for backup in found.backups[:limit]
+        ],
         "broken": [{"path": str(path), "error": error.message, "code": error.code} for path, error in found.broken],
     }

@@ -19,7 +19,7 @@ from ..repository.manifest import REGULAR, Manifest, PartRecord, digest, format_
 from ..security.fernet import FernetKey
 from ..security.keyring import Keyring, keyring_in_use
 from ..version import COLLECTION_VERSION
-from .parts import Codec, PartStore, open_set
+from .parts import Codec, PartStore, Stage, open_set
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Filled:
 
 @dataclass(frozen=True)
 class SetMaker:
-    """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published."""
+    """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published.
+    The plain bytes of the parts go ``through`` a stage of the caller's."""
 
     repository: LocalRepository
     keyring: Keyring | None
@@ -50,6 +51,7 @@ class SetMaker:
     level: int
     verify: bool = False
     note: Note = note_nothing
+    through: Stage | None = None
 
     def make(
         self,
@@ -65,7 +67,7 @@ class SetMaker:
         codec = Codec(self.method, self.level, FernetKey.generate() if self.keyring else None)
         with self.repository.staging() as staging:
             started, clock = _free_moment(subject, earlier), time.monotonic()
-            filled = fill(PartStore(staging, codec))
+            filled = fill(PartStore(staging, codec, self.through))
             counts = dict.fromkeys(("tables", "rows", "views", "routines", "triggers", "events"), 0)
             manifest = Manifest(
                 **{

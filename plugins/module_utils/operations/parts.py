@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +27,10 @@ SEALED_SUFFIX = ".fernet"
 SCHEME = "fernet-frames-1"
 INVENTORY_PART = "inventory.json"
 INVENTORY_KIND = "inventory"
+
+
+Stage = Callable[[Iterator[bytes]], Iterator[bytes]]
+"""What the plain bytes of the parts pass through on their way."""
 
 
 class CancelledError(Exception):
@@ -72,9 +76,10 @@ class Codec:
 class PartStore:
     """Stores the parts of one set into its staging folder, from as many threads as there are jobs."""
 
-    def __init__(self, staging: Staging, codec: Codec) -> None:
+    def __init__(self, staging: Staging, codec: Codec, through: Stage | None = None) -> None:
         self._staging = staging
         self._codec = codec
+        self._through = through
         self._cancelled = Event()
         self._lock = Lock()
         self._first_error: BaseException | None = None
@@ -102,7 +107,8 @@ class PartStore:
             if self._cancelled.is_set():
                 raise CancelledError
             with part.open() as stream:
-                return self._store(number, part.name, part.kind, read_chunks(stream))
+                chunks = read_chunks(stream)
+                return self._store(number, part.name, part.kind, self._through(chunks) if self._through else chunks)
         except BaseException as error:
             with self._lock:
                 self._first_error = self._first_error or error
@@ -110,9 +116,10 @@ class PartStore:
             raise
 
     def store(self, parts: Sequence[Part], jobs: int) -> list[PartRecord]:
-        """Stores the parts, up to ``jobs`` at a time. The first error that happened stops the others and is raised."""
+        """Stores the parts, up to ``jobs`` at a time, or as many as wait for it where these are more. The first error
+        that happened stops the others and is raised."""
         order = sorted(range(len(parts)), key=lambda number: (not parts[number].waits, number))
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
+        with ThreadPoolExecutor(max(1, jobs, sum(part.waits for part in parts))) as pool:
             futures = {number: pool.submit(self._store_part, number, parts[number]) for number in order}
         if self._first_error:
             raise self._first_error
@@ -120,7 +127,11 @@ class PartStore:
 
     def store_inventory(self, number: int, inventory: Inventory) -> PartRecord:
         text = json.dumps(inventory.to_json(), indent=1)
-        return self._store(number, INVENTORY_PART, INVENTORY_KIND, iter([text.encode()]))
+        return self.store_bytes(number, INVENTORY_PART, INVENTORY_KIND, text.encode())
+
+    def store_bytes(self, number: int, name: str, kind: str, content: bytes) -> PartRecord:
+        """Stores a part that is in memory already."""
+        return self._store(number, name, kind, iter([content]))
 
 
 def open_set(repository: LocalRepository, backup: BackupSet, keyring_path: str) -> OpenedSet:
@@ -154,7 +165,7 @@ class OpenedSet:
     def __init__(self, repository: LocalRepository, backup: BackupSet, codec: Codec) -> None:
         self._repository = repository
         self._backup = backup
-        self._codec = codec
+        self.codec = codec
         manifest = backup.manifest
         self.engine = manifest.engine
         self.flavour = manifest.flavour
@@ -205,7 +216,7 @@ class OpenedSet:
     def _plain(self, record: PartRecord) -> Iterator[bytes]:
         raw_bytes = 0
         try:
-            for chunk in self._codec.decode(self._repository.read_chunks(self._backup, record), record.name):
+            for chunk in self.codec.decode(self._repository.read_chunks(self._backup, record), record.name):
                 raw_bytes += len(chunk)
                 yield chunk
         except SealBrokenError as error:

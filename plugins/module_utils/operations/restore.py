@@ -22,6 +22,7 @@ from ..errors import (
 from ..repository.catalog import Selection, choose
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import SAFETY
+from ..repository.removal import reading
 from ..security.keyring import load_keyring
 from .backup import BackupRun, Wanted
 from .parts import open_set
@@ -142,7 +143,10 @@ class RestoreRun:
             "replace": plan.target_exists and plan.request.replace,
             "keys": plan.backup.manifest.key_ids,
         }
-        with self._repository.lock(self._wanted.host, instance, "database", plan.request.database, "restore"):
+        with (
+            self._repository.lock(self._wanted.host, instance, "database", plan.request.database, "restore"),
+            reading(plan.backup),
+        ):
             self._note("restore", "started", **facts)
             done = self._restore(plan)
             self._note("restore", "ok", **facts, rows=done["rows"], safety_backup=done["safety_backup"])

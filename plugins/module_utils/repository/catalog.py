@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,8 +92,27 @@ def find(repository: LocalRepository, selection: Selection) -> Found:
             found.broken.append(entry)
         elif selection.accepts(entry):
             found.backups.append(entry)
-    found.backups.sort(key=lambda backup: (backup.manifest.started, backup.manifest.id), reverse=True)
+    found.backups.sort(key=_age, reverse=True)
     return found
+
+
+def newest_first(
+    repository: LocalRepository, host: str, instance: str, kind: str, database: str
+) -> Iterator[BackupSet]:
+    """The sets of one subject, newest first, read no sooner than they are asked for: a day's at a time. None where
+    there is no repository yet; RepositoryError where it can't be listed."""
+    if repository.root.exists():
+        repository.require()
+    subject = repository.subject_folder(host, instance, kind, database)
+    selection = Selection(host, instance, database, kind)
+    for date in sorted(subject.glob("????-??-??"), reverse=True):
+        entries = repository.sets(host, instance, kind, database, date.name)
+        sets = [entry for entry in entries if isinstance(entry, BackupSet) and selection.accepts(entry)]
+        yield from sorted(sets, key=_age, reverse=True)
+
+
+def _age(backup: BackupSet) -> tuple[str, str]:
+    return backup.manifest.started, backup.manifest.id
 
 
 def _subjects(backups: Iterable[BackupSet]) -> set[tuple[str, str, str]]:

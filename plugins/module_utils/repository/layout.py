@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import datetime
 from urllib.parse import quote
 
 MANIFEST = "manifest.json"
+NEW_MANIFEST = f".{MANIFEST}.new"
 CHECKSUMS = "SHA256SUMS"
 PARTS = "parts"
 STAGING = ".staging"
 LOCK = ".lock"
+RECORDS = ".records"
 USERS = "@users"
+OF_THE_FILE_SYSTEM = "lost+found"
+"""The root of an ext file system has this folder. No name is encoded like that."""
 DATE_FORMAT = "%Y-%m-%d"
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 LONGEST_ELEMENT = 160
 """File systems allow 255 bytes; the rest is for what stands around a name in the id of a set."""
 
 
+@functools.lru_cache(maxsize=1024)
 def encode_element(name: str) -> str:
     """A name as a path element: letters, digits, ``-_.`` stand as they are, all else percent-encoded as UTF-8.
 

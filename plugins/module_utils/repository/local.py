@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryError
+from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryEmptyError, RepositoryError
 from ..streams import read_chunks
 from . import layout
 from .lock import exclusive, try_lock
-from .manifest import Manifest, PartRecord, read_manifest
+from .manifest import Manifest, PartRecord, manifest_text, read_manifest
+from .mount import FSTAB, missing_mount
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+SET_DEPTH = 5
+"""Host, instance, database, date, set."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -45,16 +48,17 @@ def translated_os_errors(root: Path) -> Iterator[None]:
         ) from None
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Makes a folder and its missing parents, for the owner only; mkdir would leave the parents to the umask."""
     if not folder.is_dir():
-        if folder.exists():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-        _make_private(folder.parent)
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_private(folder.parent)
+        try:
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -62,11 +66,34 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_whole(path: Path, content: str) -> None:
+def write_whole(path: Path, content: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "w", encoding="utf-8") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def checksums_text(manifest: Manifest) -> str:
+    """What the file SHA256SUMS of a set holds."""
+    return "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder, without hidden ones and that of the file system itself; none where it can't be read."""
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            is_ours = not entry.name.startswith(".") and entry.name != layout.OF_THE_FILE_SYSTEM
+            if is_ours and entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path)
+
+
+def _walk_sets(folder: Path, depth: int = SET_DEPTH) -> Iterator[Path]:
+    """The folders so deep below another, one by one, in no order."""
+    for path in _folders(folder):
+        if depth == 1:
+            yield path
+        else:
+            yield from _walk_sets(path, depth - 1)
 
 
 @dataclass(frozen=True)
@@ -122,15 +149,43 @@ class LocalRepository:
         self.root = Path(root)
 
     def prepare(self) -> None:
-        """Makes the folders that a backup needs and clears away what dead runs left behind."""
+        """Makes the folders that a backup needs and clears away what dead runs left behind.
+
+        Raises RepositoryError also where the file system that should be there is not: the backups of a disk that is
+        away would fill the one below it.
+        """
         with translated_os_errors(self.root):
-            _make_private(self._staging_root)
+            self._require_mount()
+            make_private(self._staging_root)
         self.remove_leftovers()
 
     def require(self) -> None:
-        """Raises RepositoryError unless the repository is a folder that can be listed."""
+        """Raises RepositoryError unless the repository is a folder that can be listed, and all of it is mounted."""
         with translated_os_errors(self.root):
+            self._require_mount()
             os.scandir(self.root).close()
+
+    def _require_mount(self) -> None:
+        place = missing_mount(self.root)
+        if place is not None:
+            raise RepositoryError(
+                f"The repository {self.root} is not there: {FSTAB} says that a file system is mounted on {place}, and "
+                "none is. Mount it, then run again."
+            )
+
+    def require_populated(self) -> None:
+        """Raises RepositoryEmptyError where no set at all is in the repository, whoever's.
+
+        For whoever must not take "nothing there" for "nothing to do": where a file system is not mounted, an empty
+        folder is what stands in its place, and nothing inside it could say so.
+        """
+        self.require()
+        with translated_os_errors(self.root):
+            if not any(folder.joinpath(layout.MANIFEST).is_file() for folder in _walk_sets(self.root)):
+                raise RepositoryEmptyError(
+                    f"The repository {self.root} holds no backup at all. If it is on a file system of its own, mount "
+                    "that; if nothing was ever backed up to it, take a first backup."
+                )
 
     @property
     def _staging_root(self) -> Path:
@@ -143,6 +198,12 @@ class LocalRepository:
             folder = folder.parent
         with translated_os_errors(self.root):
             return shutil.disk_usage(folder).free
+
+    def place_of(self, manifest: Manifest) -> Path:
+        """The folder that a set belongs into."""
+        date = manifest.moment.strftime(layout.DATE_FORMAT)
+        subject = self.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database)
+        return subject / date / manifest.id
 
     def subject_folder(self, host: str, instance: str, kind: str, database: str) -> Path:
         return (
@@ -158,7 +219,7 @@ class LocalRepository:
         folder = self.subject_folder(host, instance, kind, database)
         with ExitStack() as held:
             with translated_os_errors(self.root):
-                _make_private(folder)
+                make_private(folder)
                 subject = f"Database {database} of instance {instance}"
                 held.enter_context(exclusive(folder / layout.LOCK, subject, purpose))
             yield
@@ -197,28 +258,26 @@ class LocalRepository:
             raise RepositoryError(f"{folder} is in use by another run. Run again.")
         try:
             with translated_os_errors(self.root):
-                _make_private(folder / layout.PARTS)
+                make_private(folder / layout.PARTS)
             yield Staging(folder, self.root)
         finally:
             self._remove_staging(name, descriptor)
 
     def publish(self, staging: Staging, manifest: Manifest) -> BackupSet:
         """Writes the checksums and, last, the manifest; brings all to the disk; makes the set appear by one rename."""
-        date = manifest.moment.strftime(layout.DATE_FORMAT)
-        folder = self.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database) / date
-        target = folder / manifest.id
+        target = self.place_of(manifest)
+        folder = target.parent
         with translated_os_errors(self.root):
-            sums = "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
-            _write_whole(staging.folder / layout.CHECKSUMS, sums)
-            _write_whole(staging.folder / layout.MANIFEST, json.dumps(manifest.to_json(), indent=2) + "\n")
-            _sync_folder(staging.folder / layout.PARTS)
-            _sync_folder(staging.folder)
-            _make_private(folder)
+            write_whole(staging.folder / layout.CHECKSUMS, checksums_text(manifest))
+            write_whole(staging.folder / layout.MANIFEST, manifest_text(manifest.to_json()))
+            sync_folder(staging.folder / layout.PARTS)
+            sync_folder(staging.folder)
+            make_private(folder)
             if target.exists():
                 raise RepositoryError(f"{target} exists already; a set is never replaced. Run again.")
             staging.folder.rename(target)
             for changed in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
-                _sync_folder(changed)
+                sync_folder(changed)
         return self.read_set(target)
 
     def rewrap(self, backup: BackupSet, keys: list[dict[str, str]]) -> None:
@@ -227,17 +286,17 @@ class LocalRepository:
         The rest of the file stays as it is, fields of later versions included. Parts are not touched.
         """
         path = backup.path / layout.MANIFEST
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = path.with_name(layout.NEW_MANIFEST)
         with translated_os_errors(self.root):
             value = json.loads(path.read_text(encoding="utf-8"))
             value["encryption"]["keys"] = keys
             temporary.unlink(missing_ok=True)  # a run that was killed may have left it
             try:
-                _write_whole(temporary, json.dumps(value, indent=2) + "\n")
+                write_whole(temporary, manifest_text(value))
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(backup.path)
+            sync_folder(backup.path)
 
     def read_set(self, path: Path) -> BackupSet:
         """The set in a folder; ManifestInvalidError where it has no readable manifest."""
@@ -245,24 +304,34 @@ class LocalRepository:
         return BackupSet(path, manifest, digest)
 
     def set_folders(
-        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+        self,
+        host: str | None,
+        instance: str | None,
+        kind: str | None,
+        database: str | None,
+        date: str = "????-??-??",
     ) -> Iterator[Path]:
-        """The folders that look like sets, limited to a host, an instance and a database where given."""
+        """The folders that look like sets, limited to a host, an instance, a database and a date where given."""
         if kind == "users" or database is not None:
             subject = layout.subject_element(kind or "database", database or "")
         else:
             subject = "*"
         levels = [layout.encode_element(host) if host else "*", layout.encode_element(instance) if instance else "*"]
-        pattern = "/".join([*levels, subject, "????-??-??", "*"])
+        pattern = "/".join([*levels, subject, date, "*"])
         for path in sorted(self.root.glob(pattern)):
             if path.relative_to(self.root).parts[0] != layout.STAGING and path.is_dir():
                 yield path
 
     def sets(
-        self, host: str | None, instance: str | None, kind: str | None, database: str | None
+        self,
+        host: str | None,
+        instance: str | None,
+        kind: str | None,
+        database: str | None,
+        date: str = "????-??-??",
     ) -> Iterator[BackupSet | tuple[Path, BackupdbError]]:
         """Every set below a selection; where a manifest can't be read, its folder and the error instead."""
-        for path in self.set_folders(host, instance, kind, database):
+        for path in self.set_folders(host, instance, kind, database, date):
             try:
                 yield self.read_set(path)
             except BackupdbError as error:

@@ -38,6 +38,21 @@ def try_lock(path: Path) -> int | None:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock of a file; makes none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _holder(path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))

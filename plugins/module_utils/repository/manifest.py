@@ -21,6 +21,9 @@ SAFETY = "safety"
 UNSEALED = "sha256:"
 """What the seal of a set without encryption starts with: it shows accidents, not intent."""
 
+LATER_FIELDS = {"accounts": 0}
+"""Fields that the first sets of format 1 lack, and what that means."""
+
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -29,7 +32,11 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+    """The moment that ``format_time`` wrote; ValueError for any other text."""
+    moment = datetime.fromisoformat(text)  # ten times as fast as strptime, but less strict
+    if format_time(moment) != text:
+        raise ValueError(f"{text!r} is no time as manifests have it")
+    return moment
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Manifest:
     encryption: Mapping[str, Any] | None
     parts: tuple[PartRecord, ...]
     collection_version: str
+    accounts: int = 0
     format: int = FORMAT
     seal: str = ""
 
@@ -121,6 +129,11 @@ def digest(value: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def manifest_text(value: Mapping[str, Any]) -> str:
+    """The file of a manifest, to the byte."""
+    return json.dumps(value, indent=2) + "\n"
+
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -131,11 +144,17 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_FIELDS = {
+    record: [(entry.name, _TYPES[str(entry.type)], LATER_FIELDS.get(entry.name, ...)) for entry in fields(record)]
+    for record in (Manifest, PartRecord)
+}
+
+
 def _check_types(record: type[Manifest | PartRecord], value: Any, where: Path) -> None:
-    for entry in fields(record):
-        found = value.get(entry.name, ...) if isinstance(value, dict) else ...
-        if not isinstance(found, _TYPES[str(entry.type)]) or isinstance(found, bool):
-            raise ManifestInvalidError(f"{where} was altered: {entry.name} is missing or of the wrong type.")
+    for name, types, default in _FIELDS[record]:
+        found = value.get(name, default) if isinstance(value, dict) else ...
+        if not isinstance(found, types) or isinstance(found, bool):
+            raise ManifestInvalidError(f"{where} was altered: {name} is missing or of the wrong type.")
 
 
 def _is_plain_name(name: str) -> bool:

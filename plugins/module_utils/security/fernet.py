@@ -126,9 +126,11 @@ class FernetKey:
         return base64.urlsafe_b64encode(self.encrypt(_MANIFEST_LABEL + digest)).decode()
 
     def signed_manifest(self, seal: str, digest: bytes) -> bool:
-        """Whether ``seal`` was made by ``sign_manifest`` for this digest."""
+        """Whether ``seal`` was made by ``sign_manifest`` for this digest; its base64 has only one right form."""
         try:
-            return hmac.compare_digest(self.decrypt(base64.urlsafe_b64decode(seal)), _MANIFEST_LABEL + digest)
+            token = base64.urlsafe_b64decode(seal)
+            genuine = hmac.compare_digest(self.decrypt(token), _MANIFEST_LABEL + digest)
+            return genuine and base64.urlsafe_b64encode(token).decode() == seal
         except (SealBrokenError, ValueError):
             return False
 

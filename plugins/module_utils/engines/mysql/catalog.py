@@ -30,6 +30,7 @@ SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+_INTEGER = re.compile(r"(?:tiny|small|medium|big)?int\b")
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
 ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
 
@@ -51,10 +52,12 @@ def quoted(*names: str) -> str:
 
 def literal(text: str) -> str:
     """A string as SQLAlchemy writes it into a statement for run_quoted."""
-    compiled = sa.literal(text).compile(
-        dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
-    )
-    return str(compiled)
+    return written(sa.literal(text))
+
+
+def written(clause: sa.ClauseElement) -> str:
+    """A query or a part of one as SQLAlchemy writes it for run_quoted."""
+    return str(clause.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,16 @@ class TableInfo:
     types: frozenset[str] = field(default=frozenset(), compare=False)
     precise_history: bool = field(default=False, compare=False)
     size_bytes: int = field(default=0, compare=False)
+
+    @property
+    def range_column(self) -> str | None:
+        """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
+        is an integer. None where there is no such column, or where a snapshot doesn't show all rows alike."""
+        if self.kind != BASE_TABLE or self.engine != "InnoDB":
+            return None
+        first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)
+        types = {column[1]: str(column[2]) for column in self.columns}
+        return first if first and _INTEGER.match(types.get(first, "")) else None
 
 
 def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
@@ -260,9 +273,28 @@ def broken_views(connection: sa.Connection, database: str) -> list[dict[str, str
         except sa.exc.DBAPIError as error:
             if error.connection_invalidated or error.orig is None:
                 raise
-            sql = str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])
+            sql = _view_statement(connection, database, name)
             broken.append({"name": name, "sql": sql, "reason": str(error.orig.args[-1])})
     return broken
+
+
+def _view_statement(connection: sa.Connection, database: str, name: str) -> str:
+    """What creates a view. MySQL does not show it where a database that the view needs is gone, but still knows it."""
+    try:
+        return str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated or error.orig is None:
+            raise
+    view = _view("views", "table_schema", "table_name", "view_definition", "definer", "security_type", "check_option")
+    c = view.c
+    query = sa.select(c.view_definition, c.definer, c.security_type, c.check_option).where(
+        _is(c.table_schema, database), _is(c.table_name, name)
+    )
+    definition, definer, security, check = _rows(connection, query)[0]
+    user, _at, host = str(definer).rpartition("@")
+    checked = "" if check == "NONE" else f" WITH {check} CHECK OPTION"
+    who = f"DEFINER={quoted(user)}@{quoted(host)} SQL SECURITY {security}"
+    return f"CREATE {who} VIEW {quoted(name)} AS {definition}{checked}"
 
 
 def mentioning(connection: sa.Connection, database: str, other: str) -> list[str]:
@@ -287,6 +319,55 @@ def count_rows(connection: sa.Connection, database: str, table: str, history: bo
     if history:
         query = query.with_hint(source, "FOR SYSTEM_TIME ALL", "*")
     return int(connection.scalar(query) or 0)
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key; ``columns`` are pairs of the table's own column and the parent's."""
+
+    name: str
+    schema: str
+    table: str
+    parent_schema: str
+    parent: str
+    columns: tuple[tuple[str, str], ...]
+
+
+def foreign_keys(connection: sa.Connection, database: str) -> list[ForeignKey]:
+    view = _view(
+        "key_column_usage", "constraint_schema", "constraint_name", "table_name", "column_name", "ordinal_position",
+        "referenced_table_schema", "referenced_table_name", "referenced_column_name",
+    )  # fmt: skip
+    c = view.c
+    query = (
+        sa.select(c.table_name, c.constraint_name, c.referenced_table_schema, c.referenced_table_name)
+        .add_columns(c.column_name, c.referenced_column_name)
+        .where(_is(c.constraint_schema, database), c.referenced_table_name.is_not(None))
+        .order_by(c.table_name, c.constraint_name, c.ordinal_position)
+    )
+    pairs: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for *key, own, parents in _rows(connection, query):
+        pairs.setdefault((key[0], key[1], key[2], key[3]), []).append((own, parents))
+    return [
+        ForeignKey(name, database, table, parent_schema, parent, tuple(columns))
+        for (table, name, parent_schema, parent), columns in pairs.items()
+    ]
+
+
+def holds(connection: sa.Connection, key: ForeignKey) -> bool:
+    """Whether every row of a foreign key's table has the row that it refers to, if it refers to one."""
+    own = sa.table(key.table, *(sa.column(name) for name, _parents in key.columns), schema=key.schema).alias("own")
+    parent = sa.table(
+        key.parent, *(sa.column(name) for _own, name in key.columns), schema=key.parent_schema
+    ).alias("parent")  # fmt: skip
+    same = sa.and_(*(own.c[mine] == parent.c[its] for mine, its in key.columns))
+    refers = sa.and_(*(own.c[mine].is_not(None) for mine, _its in key.columns))
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    orphans = sa.select(one).select_from(own).where(refers, ~sa.exists().where(same)).limit(1)
+    try:
+        return connection.execute(orphans).first() is None
+    except sa.exc.ProgrammingError:  # the parent's table is in another database, which the target lacks
+        return False
 
 
 def claim(connection: sa.Connection, name: str) -> None:

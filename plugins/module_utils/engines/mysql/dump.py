@@ -9,7 +9,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SMALL_DATABASE_BYTES = 32 << 20
 """A smaller database is dumped by one process: starting more costs more than they save."""
+SPLIT_SHARE = 1.25
+"""A table of so many times the data of one job is dumped in pieces: below that, the pieces cost more than they save."""
 NAMED_TABLES = 500
 """At most so many tables are handed out by name: the tools look each name up in the list of all tables."""
 
@@ -38,7 +40,9 @@ _THROUGH_UNICODE = frozenset((
 ))  # fmt: skip
 _TEXT_ONLY_TYPES = frozenset(("json", "uuid", "inet4", "inet6", "xmltype"))
 # mysqldump.c prints the server's error number in parentheses, or after "Got error:" or "Error".
-_CHANGED = re.compile(r"\((?:1412|1146|1054)\)|[Ee]rror:? (?:1412|1146|1054)\b|Couldn't find table")
+_CHANGED = re.compile(
+    r"\((?:1412|1146|1054)\)|[Ee]rror:? (?:1412|1146|1054)\b|Couldn't find table|Error in field count for table"
+)
 _SANDBOX = re.compile(rb"\A/\*[M!]+999999\\- enable the sandbox mode \*/ *\n")
 _SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 _FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
@@ -64,23 +68,52 @@ class Group:
     where: str | None = None
 
 
-def group_tables(tables: Collection[TableInfo], jobs: int) -> list[Group]:
-    """Spreads tables over at most ``jobs`` processes by size, largest first into the lightest.
+def _as_bytes(table: TableInfo) -> bool:
+    return loses_in_unicode(table) and not table.types & _TEXT_ONLY_TYPES
 
-    The first process takes all that no other has by name. Where some tables lose in Unicode and others can't go as
-    bytes, the fewer have a process of their own; with one job they all go as text.
+
+def pieces_wanted(tables: Collection[TableInfo], jobs: int) -> dict[str, int]:
+    """The tables that would keep one process busy when all others have ended, and in how many pieces each is better
+    dumped."""
+    total = sum(table.size_bytes for table in tables)
+    if jobs == 1 or total < SMALL_DATABASE_BYTES:
+        return {}
+    share = total / jobs
+    return {
+        table.name: max(2, round(table.size_bytes / share))
+        for table in tables
+        if table.size_bytes >= share * SPLIT_SHARE and table.range_column
+    }
+
+
+def group_tables(
+    tables: Collection[TableInfo], jobs: int, ranges: Mapping[str, Sequence[str]] | None = None
+) -> list[Group]:
+    """Spreads tables over about ``jobs`` processes by size, largest first into the lightest.
+
+    The first process takes all that no other has by name. A table in ``ranges`` has a process for each of its
+    conditions. Where some tables lose in Unicode and others can't go as bytes, the fewer have a process of their own;
+    with one job they all go as text.
     """
+    pieces = ranges or {}
     kinds: dict[bool, list[TableInfo]] = {False: [], True: []}
     for table in tables:
-        kinds[loses_in_unicode(table) and not table.types & _TEXT_ONLY_TYPES].append(table)
+        if table.name not in pieces:
+            kinds[_as_bytes(table)].append(table)
     binary = len(kinds[True]) > len(kinds[False])
     if jobs == 1:
         return [Group(binary=bool(kinds[True]) and not any(table.types & _TEXT_ONLY_TYPES for table in tables))]
     others = tuple(table.name for table in kinds[not binary])
-    groups = [Group(names, binary=binary) for names in _spread(kinds[binary], jobs - bool(others)) if names]
+    left = max(1, jobs - sum(map(len, pieces.values())))
+    groups = [Group(names, binary=binary) for names in _spread(kinds[binary], left - bool(others)) if names]
     if others:
         groups.append(Group(others, binary=not binary))
-    left_out = tuple(name for group in groups for name in group.tables)
+    groups += [
+        Group((table.name,), binary=_as_bytes(table), where=where)
+        for table in tables
+        for where in pieces.get(table.name, ())
+    ]
+    left_out = tuple(dict.fromkeys(name for group in groups for name in group.tables))
     return [Group(left_out=left_out, binary=binary), *groups]
 
 
@@ -190,7 +223,10 @@ class DumpStream(RawIOBase):
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, as they come; all of them without a size; nothing at the end."""
+        """``size`` bytes, fewer only at the end and at the beginning; all of them without a size.
+
+        The tools write a few thousand bytes at a time, and passing these on one by one costs more than the waiting.
+        """
         if size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
         if not self._started:
@@ -207,7 +243,7 @@ class DumpStream(RawIOBase):
         return data
 
     def _next(self, size: int) -> bytes:
-        return cast(bytes, self._stdout.read1(size))  # type: ignore[attr-defined]
+        return self._stdout.read(size)
 
     def _start(self) -> None:
         self._started = True
@@ -220,8 +256,8 @@ class DumpStream(RawIOBase):
 class DumpPart(Part):
     """The output of one dump process, which runs from ``start`` or from the opening of the part on.
 
-    It waits for its reader on a full pipe. The server bears that for net_write_timeout, by default 60 s: so never are
-    more data parts started than are read at a time.
+    It waits for its reader on a full pipe. The server bears that for net_write_timeout, by default 60 s: so all data
+    parts are read at the same time.
     """
 
     def __init__(

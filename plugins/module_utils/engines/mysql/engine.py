@@ -5,17 +5,27 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, closing
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from ...commands import SecretFile
 from ...config import Instance
-from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
-from ..connect import create_engine, translated_errors
+from ..base import SCRATCH_PREFIX, Database, Engine, Restored, RestoreRequest, Server, Snapshot, dropped_after
+from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
 from .check import check_target
 from .restore import Client, Restore
 from .snapshot import open_snapshot
 from .tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+# mysqldump.c, ``write_footer``: the last statement gives a variable back what it was before; comments are off.
+_END_OF_SCRIPT = re.compile(rb"=@OLD_\w+ \*/;\s*\Z")
 
 
 class MySQL(Engine):
@@ -41,7 +51,8 @@ class MySQL(Engine):
 
     def databases(self, count_tables: bool = True) -> list[Database]:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            return catalog.databases(connection)
+            found = catalog.databases(connection)
+        return [database for database in found if not database.name.startswith(SCRATCH_PREFIX)]
 
     def exists(self, database: str) -> bool:
         with translated_errors(self.instance), self._engine.connect() as connection:
@@ -67,6 +78,34 @@ class MySQL(Engine):
             options = option_file(self.instance, flavour, catalog.encrypted(connection))
         with closing(SecretFile(options)) as secret:
             return Restore(self._engine, Client(self.instance, flavour, tool, Login(secret)), request).run()
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        name = SCRATCH_PREFIX + secrets.token_hex(6)
+        with closing(self._claimed(name)) as connection:
+            with translated_errors(self.instance):
+                leftovers = catalog.unclaimed(connection, SCRATCH_PREFIX)
+            for leftover in leftovers:
+                self._drop(leftover)
+            with dropped_after(self.instance, name, lambda: self._drop(name)):
+                yield name
+
+    def _claimed(self, name: str) -> sa.Connection:
+        """A connection that holds the server-wide lock of that name, and that the server keeps while it idles."""
+        with translated_errors(self.instance):
+            connection = self._engine.connect()
+            connection.detach()
+            run_quoted(connection, "SET SESSION wait_timeout = 604800")
+            catalog.claim(connection, name)
+        return connection
+
+    def _drop(self, database: str) -> None:
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            run_quoted(connection, f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
+
+    @classmethod
+    def flaw(cls, kind: str, raw_bytes: int, head: bytes, tail: bytes) -> str | None:
+        return None if _END_OF_SCRIPT.search(tail) else "ends in the middle of the script"
 
     def close(self) -> None:
         self._engine.dispose()

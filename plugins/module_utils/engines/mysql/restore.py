@@ -9,10 +9,11 @@ import os
 import secrets
 import select
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ... import commands
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 STOP_CHECK_MILLISECONDS = 200
 STAGING_PREFIX = "vya_restore_"
+LARGE_TABLE_BYTES = 32 << 20
+"""Tables of this size get their secondary indexes after their rows: sorted at once, instead of a row at a time."""
+# As the dump tools set their sessions; the last one lets system-versioned tables get their foreign keys back.
+_ALTERING = b"""SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0;
+/*M!100304 SET system_versioning_alter_history = 1 */;
+"""
 
 
 class _StoppedError(Exception):
@@ -78,6 +85,9 @@ class Restore:
         self._engine, self._client, self._request = engine, client, request
         self._inventory = request.source.inventory
         self._names = frozenset(table.name for table in request.expected_tables)
+        self._large = frozenset(
+            table.name for table in request.expected_tables if table.size_bytes >= LARGE_TABLE_BYTES
+        )
         self._stop = threading.Event()
         self._warnings: list[str] = []
         self._missing_views = 0
@@ -97,9 +107,17 @@ class Restore:
         whole = self._request.tables is None
         self._create(database)
         try:
-            script = SchemaScript(self._request.source.database, database, None if whole else self._names)
+            script = SchemaScript(
+                self._request.source.database,
+                database,
+                None if whole else self._names,
+                large=self._large,
+                foreign_keys_apart=bool(self._large),  # they need the indexes of both tables
+            )
             tables = self._load_tables(database, script)
-            self._load_objects(database, events=whole)
+            self._alter(database, script.foreign_keys)
+            self._check_foreign_keys(database)
+            self._load_objects(database, events=whole and not self._request.idle)
             if whole:
                 self._create_broken_views(database)
                 self._compare_objects(database)
@@ -114,7 +132,14 @@ class Restore:
         The foreign keys come after the move: until then they would point beside the database, too.
         """
         staging = STAGING_PREFIX + secrets.token_hex(8)
-        script = SchemaScript(self._request.source.database, database, self._names, foreign_keys_apart=True)
+        script = SchemaScript(
+            self._request.source.database,
+            database,
+            self._names,
+            large=self._large,
+            foreign_keys_apart=True,
+            sequences=False,
+        )
         with self._claimed(staging):
             self._create(staging)
             try:
@@ -122,6 +147,7 @@ class Restore:
                 self._execute(*self._swap(staging, database, script.foreign_keys))
             finally:
                 self._drop(staging)
+        self._check_foreign_keys(database)
         self._load_objects(database, events=False)
         return tables
 
@@ -154,28 +180,64 @@ class Restore:
             self._execute(f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
 
     def _load_tables(self, database: str, script: SchemaScript) -> list[Table]:
-        """Schema, then data, then the proof; views and routines too, unless the script is limited to tables."""
+        """Schema, then data, then indexes, then the proof; views and routines too, unless the script is limited to
+        tables."""
         for part in self._parts("schema"):
             self._load(database, part, script.read)
-        self._load_data(database, self._parts("data"))
+        parts = sorted(self._parts("data"), key=lambda part: -part.raw_bytes)
+        self._at_once([partial(self._load, database, part, self._data) for part in parts])
+        self._alter(database, script.indexes)
         stored = self._query(lambda connection: catalog.stored_name(connection, database)) or database
         with ThreadPoolExecutor(self._request.jobs) as pool:
             tables = list(pool.map(lambda table: self._counted(stored, table), self._request.expected_tables))
         compare_rows(self._request.expected_tables, tables, self._request.database)
         return tables
 
-    def _load_data(self, database: str, parts: Sequence[StoredPart]) -> None:
-        """Loads parts at the same time; when one fails the others end, and its error is raised."""
+    def _alter(self, database: str, added: Mapping[str, Sequence[str]]) -> None:
+        """Adds clauses to tables, to each in one statement, to the largest first."""
+        sizes = {table.name: table.size_bytes for table in self._request.expected_tables}
 
-        def guarded(part: StoredPart) -> None:
+        def add(table: str) -> None:
+            clauses = ", ".join(f"ADD {clause}" for clause in added[table])
+            statement = f"ALTER TABLE {catalog.quoted(table)} {clauses};\n"
             try:
-                self._load(database, part, self._data)
+                self._client.load(database, [_ALTERING, statement.encode()], self._stop)
+            except ToolFailedError as error:
+                raise ToolFailedError(f"Adding indexes and foreign keys to {table} failed: {error}") from None
+
+        names = sorted((name for name, clauses in added.items() if clauses), key=lambda name: -sizes.get(name, 0))
+        self._at_once([partial(add, name) for name in names])
+
+    def _check_foreign_keys(self, database: str) -> None:
+        """What was loaded with the checks off is looked at now: rows that lack what they refer to are told."""
+        stored = self._query(lambda connection: catalog.stored_name(connection, database)) or database
+        keys = self._query(lambda connection: catalog.foreign_keys(connection, stored))
+
+        def check(key: catalog.ForeignKey) -> None:
+            if not self._query(lambda connection: catalog.holds(connection, key)):
+                self._warnings.append(
+                    f"The foreign key {key.name} does not hold: rows of {key.table} refer to rows of {key.parent} "
+                    "that are not there."
+                )
+
+        loaded = self._loaded_names
+        concerned = [key for key in keys if key.table in loaded or key.parent in loaded]
+        self._at_once([partial(check, key) for key in concerned])
+
+    def _at_once(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Does up to ``jobs`` tasks at a time; when one fails the others end, and its error is raised."""
+
+        def guarded(task: Callable[[], None]) -> None:
+            if self._stop.is_set():
+                raise _StoppedError
+            try:
+                task()
             except BaseException:
                 self._stop.set()
                 raise
 
         with ThreadPoolExecutor(self._request.jobs) as pool:
-            futures = [pool.submit(guarded, part) for part in parts]
+            futures = [pool.submit(guarded, task) for task in tasks]
             try:
                 errors = [future.exception() for future in futures]
             except BaseException:
@@ -191,9 +253,14 @@ class Restore:
         return data_script(stream, self._names.__contains__)
 
     def _load_objects(self, database: str, events: bool) -> None:
-        names = self._names | {name.lower() for name in self._names}  # typed names of folding servers
+        wanted = self._loaded_names.__contains__
         for part in self._parts("objects"):
-            self._load(database, part, lambda stream: objects_script(stream, database, names.__contains__, events))
+            self._load(database, part, lambda stream: objects_script(stream, database, wanted, events))
+
+    @property
+    def _loaded_names(self) -> frozenset[str]:
+        """The tables' names, also as servers write them that fold names."""
+        return self._names | {name.lower() for name in self._names}
 
     def _load(self, database: str, part: StoredPart, script: Callable[[BinaryIO], Iterable[bytes]]) -> None:
         with self._request.source.open(part) as stream:
@@ -263,6 +330,8 @@ class Restore:
         if elsewhere:
             self._warnings.append(f"Still naming the database {source} in their text: {', '.join(elsewhere)}.")
         found["views"] += self._missing_views
+        if self._request.idle:
+            found["events"] = self._inventory.events
         self._warnings += [
             f"The restored database has {found[kind]} {kind}, the backup recorded {recorded}."
             for kind in ("views", "routines", "triggers", "events")

@@ -24,11 +24,13 @@ _STRING_REST = re.compile(rb"[^'\\]*+(?:\\.[^'\\]*+)*+'", re.DOTALL)
 @dataclass(frozen=True)
 class Piece:
     """A run of bytes of a data dump: a statement about ``table`` or its beginning, or ``rows`` of it, or, with None
-    for the table, a line about no table. Long runs of rows come in several pieces."""
+    for the table, a line about no table. Long runs of rows come in several pieces; one of them ``ends`` the statement.
+    """
 
     table: str | None
     rows: bool
     data: bytes
+    ends: bool = False
 
 
 class Scanner:
@@ -58,7 +60,7 @@ class Scanner:
                 found = _END_OF_ROWS.search(buffer, at)
                 end = found.start() + 1 if found else size - (buffer.endswith(b"\n") and not last)
                 if end > at:
-                    yield Piece(self._table, True, buffer[at:end])
+                    yield Piece(self._table, True, buffer[at:end], ends=bool(found) or last)
                 at = end
                 if not found:
                     break
@@ -119,7 +121,7 @@ class RowCounter:
         self._statement += len(piece.data)
         self.longest_statement = max(self.longest_statement, self._statement)
         if self.row_per_line:
-            self.rows[piece.table] += piece.data.count(b"\n(")
+            self.rows[piece.table] += piece.data.count(b"\n") - (piece.ends and piece.data.endswith(b"\n"))
         else:
             self.rows[piece.table] += self._without_strings(piece.data).count(b"(")
 

@@ -27,6 +27,10 @@ _VIEW_ENDS = re.compile(rb"\s*+/\*!\d++ SET collation_connection += @saved_col_c
 _CHECK_OPTION = re.compile(rb" WITH (?:CASCADED|LOCAL) CHECK OPTION")
 _ALTER_DATABASE = re.compile(rb"\A(\s*+ALTER DATABASE )" + _NAME)
 _FOREIGN_KEY = re.compile(rb",\n  (CONSTRAINT " + _NAME + rb" FOREIGN KEY (?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
+_INDEX = re.compile(rb",\n  ((?:UNIQUE )?KEY " + _NAME + rb" \((?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
+_PRIMARY = re.compile(rb"\n  PRIMARY KEY \((" + _NAME + rb")")
+_COUNTER = re.compile(rb"\n  (" + _NAME + rb") (?:" + _QUOTED + rb"|[^`'\n])*?\bAUTO_INCREMENT\b")
+_INDEXES_STAY = re.compile(rb"\n  (?:FULLTEXT|SPATIAL) KEY |USING HASH|WITHOUT OVERLAPS|WITH SYSTEM VERSIONING")
 _SPACE = rb"(?:\s|/\*.*?\*/|(?:--\s|#)[^\n]*\n)"
 _GAP, _MAYBE = _SPACE + rb"+", _SPACE + rb"*"
 _IDENTIFIER = rb"(" + _NAME + rb"|\"[^\"]*(?:\"\"[^\"]*)*\"|[0-9A-Za-z$_\x80-\xff]++)"
@@ -103,20 +107,40 @@ def statements(stream: BinaryIO) -> Iterator[Statement]:
         yield Statement(text, body)
 
 
+def without_indexes(text: bytes) -> tuple[bytes, list[str]]:
+    """A CREATE TABLE statement without its secondary indexes, and these as clauses for ALTER TABLE.
+
+    All stay where one of them can't come later without the table being built anew, and where the table needs them: as
+    the place of its rows, or to count up.
+    """
+    bare = _ANY_QUOTED.sub(b"", text)
+    primary, counter = _PRIMARY.search(text), _COUNTER.search(text)
+    if b" ENGINE=InnoDB" not in bare or _INDEXES_STAY.search(bare) or not primary:
+        return text, []
+    if counter and counter[1] != primary[1]:
+        return text, []
+    return _INDEX.sub(b"", text), [clause.decode() for clause in _INDEX.findall(text)]
+
+
 @dataclass
 class SchemaScript:
     """A schema script made to fit its target.
 
     ``tables`` limits it to these tables (None: everything). The default of a column may name a sequence together with
-    its database: the name of the source is replaced by the target's. With ``foreign_keys_apart`` the tables are created
-    without their foreign keys, which are then in ``foreign_keys``, for ALTER TABLE, by table.
+    its database: the name of the source is replaced by the target's; ``sequences`` says whether the target needs them
+    made. With ``foreign_keys_apart`` the tables are created without their foreign keys, which are then in
+    ``foreign_keys``, for ALTER TABLE, by table. Those in ``large`` are created without secondary indexes, which are
+    then in ``indexes``, likewise.
     """
 
     source: str
     target: str
     tables: frozenset[str] | None = None
+    large: frozenset[str] = frozenset()
     foreign_keys_apart: bool = False
+    sequences: bool = True
     foreign_keys: dict[str, list[str]] = field(default_factory=dict)
+    indexes: dict[str, list[str]] = field(default_factory=dict)
 
     def read(self, stream: BinaryIO) -> Iterator[bytes]:
         return _ordered_views(text for statement in statements(stream) for text in self._fitting(statement))
@@ -136,11 +160,13 @@ class SchemaScript:
         if self.foreign_keys_apart:
             self.foreign_keys[table] = [clause.decode() for clause in _FOREIGN_KEY.findall(text)]
             text = _FOREIGN_KEY.sub(b"", text)
+        if table in self.large:
+            text, self.indexes[table] = without_indexes(text)
         return (text,)
 
     def _is_wanted_sequence(self, text: bytes) -> bool:
         """A new database needs the sequences that defaults of its tables name; one that exists has its own."""
-        return not self.foreign_keys_apart and bool(_SEQUENCE.match(text))
+        return self.sequences and bool(_SEQUENCE.match(text))
 
 
 def _ordered_views(texts: Iterable[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,8 @@ and the versions that InnoDB keeps do the rest (MySQL manual, "mysqldump", optio
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ from ...security.redact import Redactor
 from ..base import Inventory, Snapshot, Table
 from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
-from .dump import Dumper, DumpPart, group_tables, lost_in_unicode, wait_for_snapshots
+from .dump import Dumper, DumpPart, group_tables, lost_in_unicode, pieces_wanted, wait_for_snapshots
+from .ranges import cut
 from .tools import FLAVOURS, Login, find_tool, option_file, series
 from .visible import refuse_hidden_objects
 
@@ -61,9 +63,9 @@ class MySQLSnapshot(Snapshot):
         self._tables: dict[str, catalog.TableInfo] = before["tables"]
         self._broken_views: list[dict[str, str]] = before["broken_views"]
 
-    def plan(self, jobs: int) -> None:
-        """Decides which processes dump what, without starting any."""
-        groups = group_tables(self._tables.values(), jobs)
+    def plan(self, jobs: int, ranges: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Decides which processes dump what, without starting any. ``ranges`` are conditions that cut large tables."""
+        groups = group_tables(self._tables.values(), jobs, ranges)
         data = [self._dumper.data(number, group) for number, group in enumerate(groups, 1)]
         self.parts = [self._dumper.schema(), *data, self._dumper.objects()]
         self.lossy = lost_in_unicode(self._tables.values(), groups)
@@ -82,7 +84,9 @@ class MySQLSnapshot(Snapshot):
             folded = catalog.variable(connection, "lower_case_table_names")
             kinds = catalog.names_of_tables(connection, self._dumper.database)
         counters = [part.counter for part in self.parts if part.counter]
-        rows = {name: count for counter in counters for name, count in counter.rows.items()}
+        rows: Counter[str] = Counter()
+        for counter in counters:
+            rows.update(counter.rows)
         self._check_complete(rows)
         tables = self._tables.values()
         longest = max((counter.longest_statement for counter in counters), default=0)
@@ -186,7 +190,7 @@ def _open_together(instance: Instance, snapshot: MySQLSnapshot, flavour: str, en
 
 @contextmanager
 def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQLSnapshot]:
-    """A snapshot of a database: its schema, its data in up to ``jobs`` parts, and what acts on data.
+    """A snapshot of a database: its schema, its data in about ``jobs`` parts, and what acts on data.
 
     Raises NotFoundError, ToolMissingError, PermissionDeniedError, ConnectionFailedError, …
     """
@@ -200,6 +204,7 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
             refuse_hidden_objects(connection, instance, flavour.name, database)
             tables = catalog.tables(connection, database)
             broken = catalog.broken_views(connection, database)
+            ranges = cut(connection, database, tables, pieces_wanted(tables.values(), jobs))
             secret = SecretFile(option_file(instance, flavour, catalog.encrypted(connection)))
         stack.enter_context(closing(secret))
         dumper = Dumper(
@@ -213,7 +218,7 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
         )
         snapshot = MySQLSnapshot(instance, engine, dumper, {"tables": tables, "broken_views": broken})
         stack.callback(snapshot.stop)
-        snapshot.plan(jobs)
+        snapshot.plan(jobs, ranges)
         refused = _open_together(instance, snapshot, flavour.name, engine)
         if refused:
             _open_alone(snapshot, refused)

@@ -38,13 +38,12 @@ def _grants(connection: sa.Connection, flavour: str) -> list[str]:
 _WILDCARDS = {"%": ".*", "_": "."}
 
 
-def _covers(level: str, database: str) -> bool:
-    """Whether a grant on a level (``*``, or a name in backticks with wildcards ``%`` and ``_``) is on a database."""
-    if level == "*":
-        return True
-    letters = re.findall(r"\\?.", level[1:-1].replace("``", "`"), re.DOTALL)
-    pattern = "".join(_WILDCARDS.get(letter, re.escape(letter[-1])) for letter in letters)
-    return bool(re.fullmatch(pattern, database, re.DOTALL))
+def covers(pattern: str, database: str) -> bool:
+    """Whether a name in a grant, with the wildcards ``%`` and ``_`` and backslashes before such letters, is a
+    database's (MySQL manual, "GRANT Statement")."""
+    letters = re.findall(r"\\?.", pattern, re.DOTALL)
+    expression = "".join(_WILDCARDS.get(letter, re.escape(letter[-1])) for letter in letters)
+    return bool(re.fullmatch(expression, database, re.DOTALL))
 
 
 def held_privileges(grants: Iterable[str], database: str) -> tuple[set[str], set[str]]:
@@ -53,7 +52,7 @@ def held_privileges(grants: Iterable[str], database: str) -> tuple[set[str], set
     here: set[str] = set()
     for grant in grants:
         found = _GRANT.match(grant)
-        if found and _covers(found["level"], database):
+        if found and (found["level"] == "*" or covers(found["level"][1:-1].replace("``", "`"), database)):
             privileges = {name.strip() for name in found["privileges"].split(",")}
             here |= privileges
             if found["level"] == "*":

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,10 +19,11 @@ from ...errors import (
     TargetExistsError,
     TargetUnfitError,
 )
+from ..base import SCRATCH_PREFIX, dropped_after
 from ..connect import create_engine, driver_sentence, run_quoted, translated_errors
 from . import catalog
 from .catalog import STAGING_PREFIX
-from .sql import literal, quoted
+from .sql import literal, quoted, setting_values
 from .tools import major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -31,12 +31,6 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 
 SWAP_ATTEMPTS = 5
 LEFTOVERS = 20
-
-# Settings whose value is a list of quoted names: GUC_LIST_QUOTE in guc_tables.c, and in pg_dump's dumputils.c.
-_LISTS = (
-    "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
-    "temp_tablespaces", "unix_socket_directories",
-)  # fmt: skip
 
 
 class Maintenance:
@@ -174,13 +168,13 @@ def _claimed(connection: sa.Connection, database: str) -> Iterator[bool]:
             connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
 
 
-def _drop_leftovers(instance: Instance, connection: sa.Connection) -> None:
-    """Drops what killed restores have left: our databases that no living restore claims and nobody is connected to."""
+def _drop_leftovers(instance: Instance, connection: sa.Connection, prefix: str) -> None:
+    """Drops what killed runs have left: our databases that no living run claims and nobody is connected to."""
     found = connection.execute(
         sa.text("""
             SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
               AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) LIMIT :most"""),
-        {"prefix": STAGING_PREFIX, "most": LEFTOVERS},
+        {"prefix": prefix, "most": LEFTOVERS},
     )
     for name in found.scalars().all():
         with _claimed(connection, name) as ours:
@@ -239,12 +233,7 @@ class Staging:
         subject = f"DATABASE {quoted(self.name)}"
         if role is not None:
             subject = f"ROLE {quoted(role)} IN {subject}"
-        values = [value]
-        if parameter in _LISTS:
-            # The stored form is the quoted one: "$user", public
-            values = [
-                (inner or bare).replace('""', '"') for inner, bare in re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', value)
-            ] or [""]
+        values = setting_values(parameter, value)
         try:
             run_quoted(
                 connection,
@@ -307,7 +296,7 @@ def staging(maintenance: Maintenance, owner: str | None, properties: Mapping[str
     instance = maintenance.instance
     name = _staging_name("restore")
     with maintenance.connection() as connection, _claimed(connection, name):
-        _drop_leftovers(instance, connection)
+        _drop_leftovers(instance, connection, STAGING_PREFIX)
         version = major_of(connection)
         # Naming the usual one, which is everybody's to use, takes a privilege all the same.
         tablespace = properties["tablespace"] in set(catalog.names(connection, catalog.TABLESPACES)) - {"pg_default"}
@@ -326,3 +315,18 @@ def staging(maintenance: Maintenance, owner: str | None, properties: Mapping[str
             with suppress(BackupdbError), maintenance.connection() as fresh:  # else the next restore drops it
                 drop(instance, fresh, name)
             raise
+
+
+@contextmanager
+def scratch(maintenance: Maintenance) -> Iterator[str]:
+    """A claimed name for a scratch database; what stands under it is dropped at the end."""
+    instance, name = maintenance.instance, SCRATCH_PREFIX + secrets.token_hex(6)
+
+    def drop_it() -> None:
+        with maintenance.connection() as connection:  # another one: a long restore may have cost us the first
+            drop(instance, connection, name)
+
+    with maintenance.connection() as connection:
+        _drop_leftovers(instance, connection, SCRATCH_PREFIX)
+        with _claimed(connection, name), dropped_after(instance, name, drop_it):
+            yield name

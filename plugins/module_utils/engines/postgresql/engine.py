@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from ...config import Instance
 from ...errors import BackupdbError
-from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from ..base import SCRATCH_PREFIX, Database, Engine, Restored, RestoreRequest, Server, Snapshot
 from ..connect import create_engine, translated_errors
 from . import catalog
-from .databases import Maintenance, exists
+from .databases import Maintenance, exists, scratch
 from .plan import plan_restore, tables_of
 from .restore import WholeRestore
 from .snapshot import open_snapshot
@@ -25,6 +25,8 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     import sqlalchemy as sa
 
 CONNECTIONS = 4
+CUSTOM_ARCHIVE = 1
+"""The format byte of an archive, after its magic, its version and two sizes (pg_backup_archiver.c, WriteHead)."""
 
 
 class PostgreSQL(Engine):
@@ -63,9 +65,10 @@ class PostgreSQL(Engine):
                            CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
                                 THEN pg_database_size(oid) ELSE 0 END AS size
                     FROM pg_database
-                    WHERE NOT datistemplate AND datallowconn AND NOT starts_with(datname, :staging)
+                    WHERE NOT datistemplate AND datallowconn
+                      AND NOT starts_with(datname, :staging) AND NOT starts_with(datname, :scratch)
                     ORDER BY datname COLLATE "C" """),
-                {"staging": catalog.STAGING_PREFIX},
+                {"staging": catalog.STAGING_PREFIX, "scratch": SCRATCH_PREFIX},
             ).all()
         listed = [
             row
@@ -112,3 +115,14 @@ class PostgreSQL(Engine):
             return restore(maintenance, request, plan).run()
         finally:
             maintenance.close()
+
+    def scratch(self) -> AbstractContextManager[str]:
+        return scratch(self._maintenance)
+
+    @classmethod
+    def flaw(cls, kind: str, raw_bytes: int, head: bytes, tail: bytes) -> str | None:
+        if kind == "archive" and (head[:5] != b"PGDMP" or head[10:11] != bytes([CUSTOM_ARCHIVE])):
+            return "is no archive of pg_dump"
+        if kind == "copy" and raw_bytes and not tail.endswith(b"\n"):
+            return "ends in the middle of a row"
+        return None

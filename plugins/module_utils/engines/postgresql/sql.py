@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -21,6 +22,11 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     from sqlalchemy.dialects import postgresql
 
 COUNTS_A_QUERY = 100
+# Settings whose value is a list of quoted names: GUC_LIST_QUOTE in guc_tables.c, and in pg_dump's dumputils.c.
+_LISTS = (
+    "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
+    "temp_tablespaces", "unix_socket_directories",
+)  # fmt: skip
 
 
 @cache
@@ -41,6 +47,15 @@ def quoted_list(names: Sequence[str]) -> str:
 def literal(value: str) -> str:
     """A string constant, for statements that take no parameters; standard_conforming_strings must be on."""
     return str(sa.literal(value).compile(dialect=_dialect(), compile_kwargs={"literal_binds": True}))
+
+
+def setting_values(parameter: str, value: str) -> list[str]:
+    """A setting's values for ``ALTER … SET … TO``, from the form in which the server stores them."""
+    if parameter not in _LISTS:
+        return [value]
+    # The stored form is the quoted one: "$user", public
+    names = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', value)
+    return [(inner or bare).replace('""', '"') for inner, bare in names] or [""]
 
 
 def copy_out(schema: str, table: str, columns: Sequence[str], encoding: str, pages: tuple[int, int | None]) -> str:

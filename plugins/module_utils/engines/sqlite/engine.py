@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from ... import scratch
+from ...config import Instance
 from ...errors import (
     BackupdbError,
     DatabaseCorruptError,
@@ -23,12 +25,18 @@ from ...errors import (
 )
 from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
 from .connect import opened, translated
-from .files import Files
+from .files import HEADER, Files
 from .inspect import objects, tables_of
 from .replace import refuse_in_use
-from .snapshot import FileSnapshot, at_rest, take_snapshot
+from .scratch import remove_leftovers
+from .scratch import scratch as scratch_folder
+from .snapshot import KIND, FileSnapshot, at_rest, take_snapshot
 from .tables import restore_tables, wanted_tables
 from .whole import database_part, restore_whole
+
+PAGE_SIZE, PAGES = slice(16, 18), slice(28, 32)
+"""Where a file says the size of its pages and their number (sqlite.org, "Database File Format", 1.3)."""
+LARGEST_PAGE = 65536
 
 
 class SQLite(Engine):
@@ -137,3 +145,25 @@ class SQLite(Engine):
         path = self._target(request)
         restore = restore_whole if request.tables is None else restore_tables
         return restore(self.instance, request, path)
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        self._files.check_base()
+        with translated(self.instance, "(scratch)"), scratch_folder(self._files.base) as name:
+            yield name
+
+    @classmethod
+    def scratch_instance(cls, size_bytes: int) -> Instance:
+        for folder in scratch.folders():
+            remove_leftovers(folder)
+        return Instance(id="scratch", engine=cls.name, path=str(scratch.folder_for(size_bytes)))
+
+    @classmethod
+    def flaw(cls, kind: str, raw_bytes: int, head: bytes, tail: bytes) -> str | None:
+        if kind != KIND or not raw_bytes:
+            return None
+        if not head.startswith(HEADER):
+            return "is no SQLite database"
+        page = int.from_bytes(head[PAGE_SIZE], "big")
+        size = (LARGEST_PAGE if page == 1 else page) * int.from_bytes(head[PAGES], "big")
+        return None if size == raw_bytes else f"has {raw_bytes} bytes, and its header speaks of {size}"

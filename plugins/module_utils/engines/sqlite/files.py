@@ -16,6 +16,7 @@ from typing import Any
 
 from ...config import Instance
 from ...errors import ConnectionFailedError, InvalidConfigError, NotFoundError, PermissionDeniedError
+from ..base import SCRATCH_PREFIX
 
 HEADER = b"SQLite format 3\0"
 """The first 16 bytes of every database that is not empty (Database File Format, 1.3)."""
@@ -130,7 +131,7 @@ class Files:
 
     @staticmethod
     def _counts(path: Path) -> bool:
-        if re.search(_LEFTOVER + r"\Z", path.name):
+        if re.search(_LEFTOVER + r"\Z", path.name) or path.parent.name.startswith(SCRATCH_PREFIX):
             return False
         with suppress(PermissionError):
             if not path.is_file():

@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is noted about a set after it was published: whether it is on hold, and when it was last proven.
+
+A set is immutable, so its record stands beside it: ``{host}/{instance}/{database}/.records/{id}.json``. A set without
+one was never put on hold nor verified.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import LockedError, RecordInvalidError
+from . import layout
+from .local import BackupSet, LocalRepository, make_private, sync_folder, translated_os_errors, write_whole
+from .lock import try_lock
+from .manifest import parse_time
+
+CHECKSUM, DECRYPT, RESTORE = "checksum", "decrypt", "restore"
+LEVELS = (CHECKSUM, DECRYPT, RESTORE)
+"""What a verification proves, least first; each level proves what those before it do."""
+
+KEPT_VERIFICATIONS = 20
+_PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Hold:
+    """That a set must stay: ``since`` and ``until`` as in manifests; without ``until`` for good."""
+
+    reason: str
+    since: str
+    until: str | None = None
+    requested_by: str | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        return self.until is None or parse_time(self.until) > now
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One proof of a set, or its failure: with ``code`` and ``error`` of what was found."""
+
+    level: str
+    finished: str
+    ok: bool
+    stored_bytes: int
+    duration_seconds: float
+    code: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class SetRecord:
+    """What is noted about one set; verifications newest first."""
+
+    hold: Hold | None = None
+    verifications: tuple[Verification, ...] = ()
+
+    def held(self, now: datetime) -> bool:
+        return self.hold is not None and self.hold.in_force(now)
+
+    @property
+    def last_verification(self) -> Verification | None:
+        return self.verifications[0] if self.verifications else None
+
+    def proven(self, level: str = CHECKSUM) -> Verification | None:
+        """The newest success of a level or a higher one, unless a later verification found the set damaged."""
+        for verification in self.verifications:
+            if not verification.ok:
+                return None
+            if LEVELS.index(verification.level) >= LEVELS.index(level):
+                return verification
+        return None
+
+    def with_verification(self, verification: Verification) -> SetRecord:
+        return replace(self, verifications=(verification, *self.verifications)[:KEPT_VERIFICATIONS])
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SetRecord:
+        """The record that ``to_json`` described; TypeError, KeyError or ValueError where the value is something
+        else."""
+        hold = Hold(**value["hold"]) if value["hold"] is not None else None
+        verifications = tuple(Verification(**item) for item in value["verifications"])
+        moments = [hold.since, hold.until] if hold else []
+        for moment in [*moments, *(item.finished for item in verifications)]:
+            if moment is not None:
+                parse_time(moment)
+        for item in verifications:
+            LEVELS.index(item.level)
+        return cls(hold, verifications)
+
+
+def records_folder(set_path: Path) -> Path:
+    return set_path.parent.parent / layout.RECORDS
+
+
+def record_path(set_path: Path) -> Path:
+    """Where the record of a set's folder stands."""
+    return records_folder(set_path) / f"{set_path.name}.json"
+
+
+def read_record(backup: BackupSet) -> SetRecord:
+    """The record of a set, empty where there is none.
+
+    Raises RecordInvalidError where it can't be read: the set may be on hold then, so nobody may remove it.
+    """
+    path = record_path(backup.path)
+    try:
+        return SetRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return SetRecord()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise RecordInvalidError(
+            f"The record of backup {backup.manifest.id} cannot be read ({path}). It says whether the set is on hold: "
+            "bring it back from a copy, or remove it, and put the set on hold again if it was."
+        ) from None
+
+
+@contextmanager
+def locked_records(repository: LocalRepository, folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder of records, made if missing. Its holders keep it for milliseconds; LockedError where
+    one of them does not."""
+    with translated_os_errors(repository.root):
+        make_private(folder)
+        descriptor = _patient_lock(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _patient_lock(folder: Path) -> int:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (descriptor := try_lock(folder / layout.LOCK)) is None:
+        if time.monotonic() > deadline:
+            raise LockedError(
+                f"The records in {folder} stay locked by another run. Wait for it to end, then run again."
+            )
+        time.sleep(0.01)
+    return descriptor
+
+
+def change_record(
+    repository: LocalRepository, backup: BackupSet, change: Callable[[SetRecord], SetRecord]
+) -> SetRecord:
+    """Replaces the record of a set by what ``change`` makes of it, all at once; returns the new one.
+
+    Raises RecordInvalidError, LockedError, RepositoryError, NoSpaceError; the record is as it was then.
+    """
+    path = record_path(backup.path)
+    temporary = path.with_name(f".{path.name}.new")
+    with translated_os_errors(repository.root), locked_records(repository, path.parent):
+        before = read_record(backup)
+        after = change(before)
+        if after == before:
+            return after
+        temporary.unlink(missing_ok=True)  # a run that was killed may have left it
+        try:
+            write_whole(temporary, json.dumps(after.to_json(), indent=1) + "\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return after

@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of servers that have accounts."""
+
+from __future__ import annotations
+
+from ..config import Instance
+from ..errors import InvalidConfigError
+from .base import UsersEngine
+from .mysql.engine import MySQLUsers
+from .postgresql.engine import PostgreSQLUsers
+
+USERS_ENGINES: dict[str, type[UsersEngine]] = {engine.name: engine for engine in (MySQLUsers, PostgreSQLUsers)}
+
+
+def has_users(instance: Instance) -> bool:
+    """SQLite has no accounts."""
+    return instance.engine in USERS_ENGINES
+
+
+def open_users(instance: Instance) -> UsersEngine:
+    """The accounts of an instance. The caller closes it."""
+    if not has_users(instance):
+        raise InvalidConfigError(f"Instance {instance.id} is of engine {instance.engine}, which has no accounts.")
+    return USERS_ENGINES[instance.engine](instance)

@@ -1,0 +1,98 @@
+"""Measures us and the other tools on the same data, in turn, and writes what it saw into docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmark import mariadb, postgresql
+from benchmark.contest import OURS, Contestant, hold, table
+from benchmark.data import Size
+
+ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
+WORK = ("backup", "restore")
+SETTLED_MEGABYTES = 100
+BEGIN, END = "<!-- measured by make bench: begin -->\n", "<!-- measured by make bench: end -->\n"
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1500, help="size of the data, about")
+    parser.add_argument("--tables", type=int, default=22, help="number of tables")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
+    parser.add_argument("--only", nargs="+", default=[], help="parts of the names of those who take part besides us")
+    parser.add_argument("--ansible", type=Path, help="a virtual environment with the package ansible")
+    parser.add_argument("--folder", type=Path, help="where the contestants write; the default is a temporary folder")
+    parser.add_argument("--report", type=Path, help="the document to write the tables into")
+    return parser.parse_args(given)
+
+
+def measured(options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the report."""
+    size = Size(options.megabytes, options.tables)
+    yield from machine(options)
+    for name in options.engines:
+        engine = ENGINES[name]
+        with (
+            tempfile.TemporaryDirectory(prefix="vya-bench-", dir=options.folder) as folder,
+            engine.bench(Path(folder), options.jobs, options.ansible) as bench,
+        ):
+            stored = bench.fill(size)
+            # A restore needs what the backups wrote, so these are held in any case.
+            for work, contestants in (("backup", bench.backups()), ("restore", bench.restores())):
+                wanted = work in options.work
+                taking_part = list(chosen(contestants, options.only if wanted else ["zstd -1", "-Fd", "mydumper -t"]))
+                if not wanted and "restore" not in options.work:
+                    continue
+                rounds, settle = options.rounds if wanted else 1, options.megabytes >= SETTLED_MEGABYTES
+                results = hold(taking_part, rounds, settle, bench.server_pid)
+                if wanted:
+                    yield f"### {engine.TITLE}: {work}\n"
+                    yield f"{stored / 1e9:.2f} GB on the server in {len(size.rows)} tables. {bench.conditions}.\n"
+                    yield "\n".join(table(results)) + "\n"
+
+
+def chosen(contestants: Iterator[Contestant], only: Sequence[str]) -> Iterator[Contestant]:
+    for contestant in contestants:
+        if not only or contestant.name == OURS or any(part in contestant.name for part in only):
+            yield contestant
+
+
+def machine(options: argparse.Namespace) -> Iterator[str]:
+    busy = " ".join(f"{load:.1f}" for load in os.getloadavg())
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    yield (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
+        f"{memory:.0f} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}. "
+        f"{options.rounds} rounds, `jobs: {options.jobs}`. Load averages when the run began: {busy}.\n"
+    )
+    yield "Programs: " + "; ".join([*postgresql.programs(), *mariadb.programs()]) + ".\n"
+
+
+def write(report: Path, text: str) -> None:
+    before, _begin, rest = report.read_text().partition(BEGIN)
+    _old, _end, after = rest.partition(END)
+    report.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    options = arguments(given)
+    text = "\n".join(measured(options))
+    print(text)
+    if options.report:
+        write(options.report, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark, with next to no data and the tools that are there: that it runs, not how fast."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from benchmark.__main__ import main
+from benchmark.contest import Contestant, Result, hold, ratio, table
+from benchmark.measure import Cost, FailedError, run
+
+
+def test_the_benchmark_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "report.md"
+    report.write_text(
+        "# Before\n<!-- measured by make bench: begin -->\nold\n<!-- measured by make bench: end -->\n# After"
+    )
+    main(
+        [
+            "--megabytes",
+            "1",
+            "--tables",
+            "4",
+            "--rounds",
+            "1",
+            "--report",
+            str(report),
+            "--only",
+            "zstd",
+            "pg_dump -Fd",
+            "pg_restore",
+        ]
+    )
+    text = report.read_text()
+    assert text.startswith("# Before\n")
+    assert text.endswith("# After")
+    assert "old" not in text
+    for title in ("PostgreSQL: backup", "PostgreSQL: restore", "MariaDB: backup", "MariaDB: restore"):
+        assert f"### {title}\n" in text
+    for name in ("pg_dump \\| zstd -1", "pg_restore -j2", "zstd -dc \\| psql", "zstd -dc \\| mariadb"):
+        assert f"| `{name}` | " in text
+    assert text.count("| **vya.backupdb** | ") == 4
+
+
+def test_costs_are_measured(tmp_path: Path) -> None:
+    busy = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    large = "import time; held = bytearray(150 << 20); time.sleep(0.3); print('x' * 1000)"
+    target = tmp_path / "out"
+    cost = run([(sys.executable, "-c", busy), (sys.executable, "-c", large)], target=target)
+    assert 0.3 < cost.seconds < 30
+    assert 0.3 < cost.cpu_seconds < 10
+    assert 150 < cost.peak_bytes >> 20 < 200
+    assert target.read_text() == "x" * 1000 + "\n"
+    with pytest.raises(FailedError, match="broken"):
+        run([("cat",), (sys.executable, "-c", "raise SystemExit('broken')")])
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    ours = Result("vya.backupdb", [Cost(seconds, 1, 1) for seconds in (1, 20, 2)])
+    other = Result("a | b", [Cost(seconds, 1, 1) for seconds in (2, 40, 2)])
+    assert ratio(ours, other) == 0.5
+    lines = table([ours, other])
+    assert lines[2:] == [
+        "| **vya.backupdb** | 2.0 | 1.0 to 20.0 |  | 1.0 | 0 |",
+        "| `a \\| b` | 2.0 | 2.0 to 40.0 | 0.50 | 1.0 | 0 |",
+    ]
+
+
+def test_everybody_has_a_turn_in_every_round(tmp_path: Path) -> None:
+    order: list[str] = []
+    both = [
+        Contestant(name, [("true",)], before=lambda name=name: order.append(name))  # type: ignore[misc]
+        for name in ("one", "two")
+    ]
+    assert [len(result.costs) for result in hold(both, 3)] == [3, 3]
+    assert order == ["one", "two"] * 3

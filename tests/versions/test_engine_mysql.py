@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the MySQL engine asks of the catalogue and the optimizer, on MariaDB 11.8 and MySQL 9.7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import sqlalchemy as sa
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.connect import create_engine
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import catalog, ranges
+from kit.suites import SuiteMySQL, suite_host
+
+ROWS = 9000
+
+
+@pytest.fixture(scope="module", params=["trixie", "sid"])
+def server(request: pytest.FixtureRequest) -> Iterator[SuiteMySQL]:
+    with suite_host(request.param) as host:
+        yield SuiteMySQL(host)
+
+
+@pytest.fixture
+def connection(server: SuiteMySQL) -> Iterator[sa.Connection]:
+    server.run("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop")
+    server.run(
+        "SET SESSION cte_max_recursion_depth = 10000"
+        if server.flavour == "mysql"
+        else "SET max_recursive_iterations = 10000",
+        "CREATE TABLE large (id bigint unsigned PRIMARY KEY, note varchar(100))",
+        f"INSERT INTO large WITH RECURSIVE up (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < {ROWS}) "
+        "SELECT n * n, repeat('x', 100) FROM up",
+        "CREATE TABLE child (id int PRIMARY KEY, parent bigint unsigned, "
+        "CONSTRAINT `of large` FOREIGN KEY (parent) REFERENCES large (id))",
+        "INSERT INTO child VALUES (1, 4), (2, NULL)",
+        "ANALYZE TABLE large",
+        database="shop",
+    )
+    engine = create_engine(server.instance(), "shop")
+    with closing(engine.connect()) as connected:
+        yield connected
+    engine.dispose()
+
+
+def test_ranges_have_all_rows_once_and_about_as_many_each(server: SuiteMySQL, connection: sa.Connection) -> None:
+    tables = catalog.tables(connection, "shop")
+    assert tables["large"].range_column == "id"
+    conditions = ranges.cut(connection, "shop", tables, {"large": 3})["large"]
+    counts = [server.run(f"SELECT count(*) FROM large WHERE {where}", database="shop")[0][0] for where in conditions]
+    assert sum(counts) == ROWS
+    assert len(counts) == 3
+    assert min(counts) > ROWS / 6
+
+
+def test_foreign_keys_that_hold_and_that_do_not(server: SuiteMySQL, connection: sa.Connection) -> None:
+    (key,) = catalog.foreign_keys(connection, "shop")
+    assert (key.name, key.table, key.parent, key.columns) == ("of large", "child", "large", (("parent", "id"),))
+    assert catalog.holds(connection, key)
+    connection.rollback()
+    server.run("SET foreign_key_checks = 0", "INSERT INTO child VALUES (3, 5)", database="shop")
+    assert not catalog.holds(connection, key)
