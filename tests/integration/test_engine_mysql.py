@@ -433,7 +433,7 @@ def test_all_processes_show_one_moment(
             folder = tmp_path / str(number)
             folder.mkdir()
             source = take(server.instance(), "bank", folder)
-            assert len(source.parts) == 4
+            assert len(source.parts) >= 4  # one more where the server guesses that a table is the larger one
             bring_back(source, other.instance(), "bank", replace=True)
             sums = other.run("SELECT (SELECT sum(amount) FROM one), (SELECT sum(amount) FROM two)", database="bank")[0]
             assert sum(sums) == 400000
