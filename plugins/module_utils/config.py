@@ -315,18 +315,19 @@ class Selected:
     unmatched: tuple[str, ...]
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name is meant by a shell-style pattern, or equals it to the letter."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
 def select_names(names: Iterable[str], include: Iterable[str], exclude: Iterable[str]) -> Selected:
     """Applies shell-style patterns to names; a name that equals a pattern to the letter always matches it."""
-
-    def matches(name: str, pattern: str) -> bool:
-        return name == pattern or fnmatchcase(name, pattern)
-
     available = sorted(names)
     include = tuple(include)
-    chosen = [name for name in available if any(matches(name, pattern) for pattern in include)]
+    chosen = [name for name in available if any(fits(name, pattern) for pattern in include)]
     return Selected(
-        names=tuple(name for name in chosen if not any(matches(name, pattern) for pattern in exclude)),
+        names=tuple(name for name in chosen if not any(fits(name, pattern) for pattern in exclude)),
         unmatched=tuple(
-            pattern for pattern in include if pattern != "*" and not any(matches(name, pattern) for name in available)
+            pattern for pattern in include if pattern != "*" and not any(fits(name, pattern) for name in available)
         ),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+from ..config import fits
 from ..repository.catalog import parse_duration
 
 
@@ -35,7 +36,7 @@ def _matches(pattern: str, instance: str, database: str) -> bool:
     instances, slash, databases = pattern.partition("/")
     if not fnmatchcase(instance, instances):
         return False
-    return not slash or database == databases or fnmatchcase(database, databases)
+    return not slash or fits(database, databases)
 
 
 def parse_objectives(default: str | None, others: Mapping[str, str | None]) -> Objectives:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 
+from ..config import fits
 from ..errors import ManifestInvalidError, NotFoundError
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import PartRecord
@@ -70,7 +70,7 @@ def names_of(account: Account) -> tuple[str, ...]:
 
 def is_called(account: Account, pattern: str) -> bool:
     """Whether a name or a shell-style pattern means the account."""
-    return any(name == pattern or fnmatchcase(name, pattern) for name in names_of(account))
+    return any(fits(name, pattern) for name in names_of(account))
 
 
 def select_accounts(accounts: Iterable[Account], wanted: Iterable[str] | None, exclude: Iterable[str]) -> list[Account]:

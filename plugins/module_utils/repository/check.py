@@ -128,7 +128,7 @@ def extra_files(backup: BackupSet) -> list[Path]:
 
     A key rotation has a new manifest there for a moment, or left it when it was killed, and the next one replaces it.
     """
-    expected = {layout.MANIFEST, layout.CHECKSUMS, layout.PARTS, layout.NEW_MANIFEST}
+    expected = {layout.MANIFEST, layout.CHECKSUMS, layout.PARTS, layout.new_name(layout.MANIFEST)}
     expected |= {f"{layout.PARTS}/{part.name}" for part in backup.manifest.parts}
     return [
         Path(entry.path)

@@ -11,7 +11,6 @@ from datetime import datetime
 from urllib.parse import quote
 
 MANIFEST = "manifest.json"
-NEW_MANIFEST = f".{MANIFEST}.new"
 CHECKSUMS = "SHA256SUMS"
 PARTS = "parts"
 STAGING = ".staging"
@@ -24,6 +23,11 @@ DATE_FORMAT = "%Y-%m-%d"
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 LONGEST_ELEMENT = 160
 """File systems allow 255 bytes; the rest is for what stands around a name in the id of a set."""
+
+
+def new_name(name: str) -> str:
+    """What a file is called that is to take the place of another, until it is whole."""
+    return f".{name}.new"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -73,6 +73,18 @@ def write_whole(path: Path, content: str) -> None:
         os.fsync(stream.fileno())
 
 
+def replace_whole(path: Path, content: str) -> None:
+    """Puts another content in the place of a file, all at once and on the disk; the old one stays where that fails."""
+    temporary = path.with_name(layout.new_name(path.name))
+    temporary.unlink(missing_ok=True)  # a run that was killed may have left it
+    try:
+        write_whole(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def checksums_text(manifest: Manifest) -> str:
     """What the file SHA256SUMS of a set holds."""
     return "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
@@ -286,17 +298,10 @@ class LocalRepository:
         The rest of the file stays as it is, fields of later versions included. Parts are not touched.
         """
         path = backup.path / layout.MANIFEST
-        temporary = path.with_name(layout.NEW_MANIFEST)
         with translated_os_errors(self.root):
             value = json.loads(path.read_text(encoding="utf-8"))
             value["encryption"]["keys"] = keys
-            temporary.unlink(missing_ok=True)  # a run that was killed may have left it
-            try:
-                write_whole(temporary, manifest_text(value))
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            sync_folder(backup.path)
+            replace_whole(path, manifest_text(value))
 
     def read_set(self, path: Path) -> BackupSet:
         """The set in a folder; ManifestInvalidError where it has no readable manifest."""

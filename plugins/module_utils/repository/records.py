@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import LockedError, RecordInvalidError
 from . import layout
-from .local import BackupSet, LocalRepository, make_private, sync_folder, translated_os_errors, write_whole
+from .local import BackupSet, LocalRepository, make_private, replace_whole, translated_os_errors
 from .lock import try_lock
 from .manifest import parse_time
 
@@ -161,17 +161,9 @@ def change_record(
     Raises RecordInvalidError, LockedError, RepositoryError, NoSpaceError; the record is as it was then.
     """
     path = record_path(backup.path)
-    temporary = path.with_name(f".{path.name}.new")
     with translated_os_errors(repository.root), locked_records(repository, path.parent):
         before = read_record(backup)
         after = change(before)
-        if after == before:
-            return after
-        temporary.unlink(missing_ok=True)  # a run that was killed may have left it
-        try:
-            write_whole(temporary, json.dumps(after.to_json(), indent=1) + "\n")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        if after != before:
+            replace_whole(path, json.dumps(after.to_json(), indent=1) + "\n")
     return after

@@ -24,9 +24,8 @@ from .records import record_path, records_folder
 def why_untouchable(repository: LocalRepository, backup: BackupSet, known: dict[Path, bool]) -> str | None:
     """Why a set can't be removed for where it is, in words: nothing is removed through a link, or on a manifest's word
     that it is another set than its folder says. ``known`` remembers which folders of days are behind links."""
-    manifest, date = backup.manifest, backup.path.parent
-    place = repository.subject_folder(manifest.host, manifest.instance, manifest.kind, manifest.database)
-    if (date.parent, date.name, backup.path.name) != (place, f"{manifest.moment:{layout.DATE_FORMAT}}", manifest.id):
+    date = backup.path.parent
+    if backup.path != repository.place_of(backup.manifest):
         return "its folder is not the one that its manifest belongs into"
     if date not in known:
         known[date] = date.resolve() != repository.root.resolve() / date.relative_to(repository.root)
