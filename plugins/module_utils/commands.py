@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import glob
+import io
 import os
 import subprocess
+import termios
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from .errors import ToolFailedError, ToolMissingError
 
 PIPE_BYTES = 1 << 20
+ENOUGH_BYTES = 128 << 10
+GATHERING_SECONDS = 0.001
 STDERR_BYTES = 16 << 10
 TERMINATE_SECONDS = 5.0
 
@@ -44,6 +51,34 @@ class SecretFile:
     def close(self) -> None:
         with suppress(OSError):
             os.close(self.fd)
+
+
+class _Gathering(io.RawIOBase):
+    """The reading end of a pipe. A large read of little waits a moment for more to come together.
+
+    Programs write a few thousand bytes at a time, and to be woken for each costs both sides more than the bytes do.
+    """
+
+    def __init__(self, pipe: io.FileIO) -> None:
+        self._pipe = pipe
+        self._there = array.array("i", [0])
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def readinto(self, buffer: Any) -> int:
+        if len(buffer) >= ENOUGH_BYTES:
+            fcntl.ioctl(self._pipe, termios.FIONREAD, self._there)
+            if self._there[0] < ENOUGH_BYTES:
+                time.sleep(GATHERING_SECONDS)
+        return self._pipe.readinto(buffer) or 0
+
+    def close(self) -> None:
+        self._pipe.close()
+        super().close()
 
 
 class Child:
@@ -75,6 +110,10 @@ class Child:
             raise ToolMissingError(f"{argv[0]} is not installed.") from None
         except OSError as error:
             raise ToolFailedError(f"{argv[0]} cannot be run: {os.strerror(error.errno or 0)}.") from None
+        self._stdout: io.BufferedReader | None = None
+        if self._process.stdout:
+            pipe = cast(io.BufferedReader, self._process.stdout).detach()
+            self._stdout = io.BufferedReader(_Gathering(cast(io.FileIO, pipe)))
         self._stderr = bytearray()
         self._drain = threading.Thread(target=self._keep_stderr, daemon=True)
         self._drain.start()
@@ -85,7 +124,7 @@ class Child:
 
     @property
     def stdout(self) -> BinaryIO:
-        return cast(BinaryIO, self._process.stdout)
+        return cast(BinaryIO, self._stdout)
 
     @property
     def running(self) -> bool:
@@ -98,12 +137,17 @@ class Child:
                 self._stderr += chunk
                 del self._stderr[:-STDERR_BYTES]
 
+    @property
+    def stderr_lines(self) -> list[str]:
+        """What the child said line by line, for our own use: not redacted, and whole only after ``finish``."""
+        return self._stderr.decode(errors="replace").splitlines()
+
     def stderr(self) -> str:
         """The last words of the child, redacted. Whole only after ``finish`` or ``kill``."""
         return self._redact(self._stderr.decode(errors="replace")).strip()
 
     def _end(self) -> int:
-        for stream in (self._process.stdin, self._process.stdout):
+        for stream in (self._process.stdin, self._stdout):
             if stream:
                 with suppress(OSError):
                     stream.close()
@@ -128,6 +172,17 @@ class Child:
 
 
 @contextmanager
+def ending(child: Child) -> Iterator[Child]:
+    """Ends a child with the context: by ``finish``, or by ``kill`` where an exception leaves it."""
+    try:
+        yield child
+    except BaseException:
+        child.kill()
+        raise
+    child.finish()
+
+
+@contextmanager
 def reading(
     argv: Sequence[str],
     *,
@@ -137,13 +192,8 @@ def reading(
     redact: Redact = _as_is,
 ) -> Iterator[BinaryIO]:
     """Runs a command and gives its standard output. Leaving cleanly raises ToolFailedError unless it ended with 0."""
-    child = Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)
-    try:
+    with ending(Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)) as child:
         yield child.stdout
-    except BaseException:
-        child.kill()
-        raise
-    child.finish()
 
 
 @contextmanager
@@ -184,14 +234,15 @@ def output(
         return stream.read().decode(errors="replace")
 
 
-def find_programs(names: Sequence[str], folders: Sequence[str] = ()) -> list[str]:
-    """Absolute paths of the executables of these names, in the order of ``folders`` (globs allowed), then of PATH."""
-    searched = [folder for pattern in folders for folder in sorted(glob.glob(pattern), reverse=True)]  # noqa: PTH207
-    searched += os.environ.get("PATH", os.defpath).split(os.pathsep)
-    found: dict[str, None] = {}
-    for name in names:
-        for folder in searched:
-            path = Path(folder, name)
-            if folder and path.is_file() and os.access(path, os.X_OK):
-                found[str(path)] = None
-    return list(found)
+def find_programs(names: Sequence[str], folders: Sequence[str] | None = None) -> list[str]:
+    """Absolute paths of the executables of these names in the folders (globs allowed, the last in order first), or else
+    on PATH."""
+    if folders is None:
+        searched = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    else:
+        searched = [folder for pattern in folders for folder in sorted(glob.glob(pattern), reverse=True)]  # noqa: PTH207
+    once: dict[str, str] = {}
+    for folder in filter(None, searched):
+        once.setdefault(os.path.realpath(folder), folder)
+    paths = [Path(folder, name) for name in names for folder in once.values()]
+    return [str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)]

@@ -113,15 +113,23 @@ def test_a_secret_file_is_private_and_can_be_opened_more_than_once() -> None:
     assert not Path(f"/proc/self/fd/{secret.fd}").exists()
 
 
-def test_programs_are_found_in_folders_first_and_then_on_the_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
     for folder in ("v1", "v2", "path"):
         (tmp_path / folder).mkdir()
         tool = tmp_path / folder / "tool"
         tool.write_text("#!/bin/sh\n")
         tool.chmod(0o755)
     (tmp_path / "path" / "plain").write_text("no program")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}{os.pathsep}")
-    found = find_programs(["tool", "plain"], [str(tmp_path / "v*")])
-    assert [Path(path).parent.name for path in found] == ["v2", "v1", "path"]
+    (tmp_path / "same").symlink_to("path")
+    return tmp_path
+
+
+def test_programs_are_found_in_folders_newest_first(installed: Path) -> None:
+    assert find_programs(["tool", "plain"], [f"{installed}/v*"]) == [f"{installed}/v2/tool", f"{installed}/v1/tool"]
+
+
+def test_programs_are_found_on_the_path_once(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [installed / "path", "", installed / "v1", installed / "same"]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
+    assert find_programs(["tool", "plain"]) == [f"{installed}/path/tool", f"{installed}/v1/tool"]

@@ -72,16 +72,21 @@ class FernetKey:
     def _cipher(self, iv: bytes) -> Cipher[modes.CBC]:
         return Cipher(algorithms.AES(self._encryption), modes.CBC(iv))
 
-    def encrypt(self, plain: bytes, *, now: int | None = None, iv: bytes | None = None) -> bytes:
-        """A binary token. ``now`` (seconds) and ``iv`` are for the published test vectors only."""
+    def encrypt(self, *plain: bytes | memoryview, now: int | None = None, iv: bytes | None = None) -> bytes:
+        """A binary token of the bytes in turn. ``now`` (seconds) and ``iv`` are for the published test vectors only."""
+        return b"".join(self.pieces(*plain, now=now, iv=iv))
+
+    def pieces(self, *plain: bytes | memoryview, now: int | None = None, iv: bytes | None = None) -> tuple[bytes, ...]:
+        """What ``encrypt`` joins."""
         iv = iv or os.urandom(_BLOCK)
         encryptor = self._cipher(iv).encryptor()
-        padding = _BLOCK - len(plain) % _BLOCK
+        padding = _BLOCK - sum(map(len, plain)) % _BLOCK
         head = _VERSION + struct.pack(">Q", int(time.time()) if now is None else now) + iv
-        body = encryptor.update(plain) + encryptor.update(bytes([padding]) * padding) + encryptor.finalize()
+        body = [encryptor.update(piece) for piece in (*plain, bytes([padding]) * padding)]
         mac = hmac.new(self._signing, head, hashlib.sha256)
-        mac.update(body)
-        return b"".join((head, body, mac.digest()))
+        for piece in body:
+            mac.update(piece)
+        return (head, *body, mac.digest())
 
     def decrypt(self, token: bytes) -> bytes:
         """The plain bytes of a binary token; SealBrokenError unless it was made with this key and is untouched."""
@@ -142,20 +147,23 @@ def stream_id(part_name: str) -> bytes:
 
 def seal(chunks: Iterable[bytes], key: FernetKey, identity: bytes) -> Iterator[bytes]:
     """Seals a stream in frames: 4-byte big-endian length, then a token of identity, number, last flag and payload."""
-    buffer = bytearray()
-    number = 0
+    payload: list[memoryview] = []
+    held = number = 0
 
-    def frame(payload: bytes, last: bool) -> bytes:
-        token = key.encrypt(_FRAME.pack(identity, number, last) + payload)
-        return _LENGTH.pack(len(token)) + token
+    def frame(last: bool) -> bytes:
+        token = key.pieces(_FRAME.pack(identity, number, last), *payload)
+        return b"".join((_LENGTH.pack(sum(map(len, token))), *token))
 
     for chunk in chunks:
-        buffer += chunk
-        while len(buffer) > FRAME_BYTES:
-            yield frame(bytes(buffer[:FRAME_BYTES]), last=False)
-            del buffer[:FRAME_BYTES]
-            number += 1
-    yield frame(bytes(buffer), last=True)
+        view = memoryview(chunk)
+        while held + len(view) > FRAME_BYTES:
+            payload.append(view[: FRAME_BYTES - held])
+            view = view[FRAME_BYTES - held :]
+            yield frame(last=False)
+            payload, held, number = [], 0, number + 1
+        payload.append(view)
+        held += len(view)
+    yield frame(last=True)
 
 
 def unseal(stream: BinaryIO, key: FernetKey, identity: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ... import commands
 from ...config import Instance
@@ -92,6 +93,14 @@ def parse_version(text: str) -> tuple[str, str] | None:
     return None
 
 
+@cache
+def _asked_version(path: str) -> tuple[str, str] | None:
+    try:
+        return parse_version(commands.output([path, "--no-defaults", "--version"], env=_ENVIRONMENT))
+    except (ToolFailedError, ToolMissingError):
+        return None
+
+
 def find_tool(flavour: Flavour, programs: Sequence[str], server_version: str) -> Tool:
     """The first of the programs on PATH that is of the server's flavour and not of an older series than the server.
 
@@ -99,10 +108,7 @@ def find_tool(flavour: Flavour, programs: Sequence[str], server_version: str) ->
     """
     found = []
     for path in commands.find_programs(programs):
-        try:
-            parsed = parse_version(commands.output([path, "--no-defaults", "--version"], env=_ENVIRONMENT))
-        except (ToolFailedError, ToolMissingError):
-            parsed = None
+        parsed = _asked_version(path)
         if parsed and parsed[0] == flavour.name and series(parsed[1]) >= series(server_version):
             return Tool(path, parsed[1])
         found.append(f"{path} of {FLAVOURS[parsed[0]].title} {parsed[1]}" if parsed else f"{path} of unknown origin")

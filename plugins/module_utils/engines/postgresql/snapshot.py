@@ -9,11 +9,10 @@ can be read at the same time.
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ...config import Instance
 from ...errors import DatabaseBusyError, SchemaChangedError
@@ -22,7 +21,7 @@ from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
 from .catalog import Relation
 from .sql import copy_out, count_rows, literal, quoted
-from .tools import PSQL, Client, Tool, find_tool, major, told
+from .tools import Client, Tool, find_tool, major, told
 from .visible import refuse_hidden_objects
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -45,27 +44,6 @@ _SESSION = (
     "SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; SET synchronize_seqscans = off; "
     "SET search_path = ''"
 )
-
-
-class _CountingReader(io.RawIOBase):
-    """A stream of COPY text that counts its lines as they pass: the format has one line a row, always."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.lines = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self.lines += data.count(b"\n")
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class ArchivePart(Part):
@@ -97,14 +75,14 @@ class CopyPart(Part):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        arguments = [*PSQL, *(f"--command={statement}" for statement in self._statements)]
+        # psql knows how many rows it copied only where they go to a file, and its standard output is one.
+        script = f"{';'.join(self._statements)} \\g /dev/stdout\n\\warn :ROW_COUNT\n"
         with (
             told(f"Copying table {self.relation.label} of {self._what}"),
-            self._client.reading(self._psql, arguments) as stream,
+            self._client.script(self._psql, script) as child,
         ):
-            counter = _CountingReader(stream)
-            yield counter  # type: ignore[misc]  # a RawIOBase is a BinaryIO to all who read it
-        self.rows = counter.lines
+            yield child.stdout
+        self.rows = int(child.stderr_lines[-1])
 
 
 class PostgresSnapshot(Snapshot):

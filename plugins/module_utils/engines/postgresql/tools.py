@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,25 +51,31 @@ class Tool:
         return replace(self, path=str(Path(self.path).with_name(name)))
 
 
-def _found(name: str) -> list[Tool]:
-    tools = []
-    for path in commands.find_programs([name], FOLDERS):
-        with suppress(ToolFailedError):  # a broken program is as good as none
-            said = re.search(r"(\d+)\S*", commands.output([path, "--version"]))
-            if said:
-                tools.append(Tool(path, said[0]))
-    return tools
+@cache
+def _version(path: str) -> str | None:
+    try:
+        said = re.search(r"(\d+)\S*", commands.output([path, "--version"]))
+    except ToolFailedError:  # a broken program is as good as none
+        return None
+    return said and said[0]
+
+
+def _found(name: str, folders: Sequence[str] | None) -> list[Tool]:
+    versions = {path: _version(path) for path in commands.find_programs([name], folders)}
+    return [Tool(path, version) for path, version in versions.items() if version]
 
 
 def find_tool(name: str, needed: int, purpose: str) -> Tool:
-    """The installed program of the lowest major version that is at least ``needed``.
+    """The installed program of the lowest major version that is at least ``needed``: a package's own before any that
+    PATH finds, for that is often a wrapper that takes its time to choose among the same.
 
     Raises ToolMissingError naming the package to install and what is there instead.
     """
-    there = _found(name)
-    fit = [tool for tool in there if tool.major >= needed]
-    if fit:
-        return min(fit, key=lambda tool: tool.major)
+    there: list[Tool] = []
+    for folders in (FOLDERS, None):
+        there += _found(name, folders)
+        if fit := [tool for tool in there if tool.major >= needed]:
+            return min(fit, key=lambda tool: tool.major)
     older = ", ".join(sorted(f"{tool.path} is version {tool.version}" for tool in there))
     raise ToolMissingError(
         f"{purpose} needs {name} {needed} or newer, and {older or 'none is installed'}. "
@@ -165,6 +172,20 @@ class Client:
             self._argv(tool, arguments), env=self._environment, pass_fds=self._pass_fds(()), redact=self.redact
         ) as stream:
             yield stream
+
+    @contextmanager
+    def script(self, psql: Tool, text: str) -> Iterator[commands.Child]:
+        """psql with a script; its standard output is a pipe."""
+        with closing(commands.SecretFile(text)) as file:
+            child = commands.Child(
+                self._argv(psql, [*PSQL, f"--file={file.path}"]),
+                stdout=subprocess.PIPE,
+                env=self._environment,
+                pass_fds=self._pass_fds([file.fd]),
+                redact=self.redact,
+            )
+            with commands.ending(child):
+                yield child
 
     def talking(self, tool: Tool, arguments: Sequence[str]) -> commands.Child:
         """A program whose input and output are both pipes; end it with ``finish`` or ``kill``."""
