@@ -159,7 +159,7 @@ class SftpRepository:
         files = [parts / name for name in names[parts]] + [stage / name for name in names[stage] - {layout.PARTS}]
         with self._told():
             removals = [f"rm {quoted(file)}" for file in files]
-            self._connection.batch([*removals, f"-rmdir {quoted(parts)}", f"rmdir {quoted(stage)}"])
+            self._connection.batch([*removals, f"-rmdir {quoted(parts)}", f"-rmdir {quoted(stage)}"])
 
     def _stage(self, place: PurePosixPath) -> PurePosixPath:
         return self._incoming / hashlib.sha256(str(place).encode()).hexdigest()[:32]
