@@ -65,6 +65,12 @@ options:
       - How many bytes a second are read from the servers at most, before compression, all jobs together.
       - Without it, as many as they give. 65536 at least.
     type: int
+  time_limit:
+    description:
+      - How long the backups of this task may take, all databases together, such as V(2h) or V(45m).
+      - What is not done by then fails with the code V(timed_out). Its programs are ended, nothing of it is kept, and
+        the remaining databases are not begun. What was done stays.
+    type: str
   nice:
     description: The niceness of the module and of the programs that it starts, 0 to 19.
     type: int
@@ -211,6 +217,7 @@ from ..module_utils import interpreter
 
 interpreter.require_python()
 
+from ..module_utils.limit import TimeLimit
 from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
 from ..module_utils.operations.progress import Progress
@@ -255,6 +262,7 @@ def main() -> None:
             "max_age": {"type": "str"},
             **JOBS_SPEC,
             "rate_limit": {"type": "int"},
+            "time_limit": {"type": "str"},
             "nice": {"type": "int"},
             "progress_file": {"type": "path"},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
@@ -278,6 +286,9 @@ def main() -> None:
             jobs=module.jobs(),
             verify=options["verify"],
             pace=None if options["rate_limit"] is None else Pace(options["rate_limit"]),
+            limit=None
+            if options["time_limit"] is None
+            else TimeLimit(parse_duration(options["time_limit"], "time_limit")),
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
