@@ -70,8 +70,8 @@ class TimeLimit:
 
     def error(self, what: str) -> TimedOutError:
         return TimedOutError(
-            f"The time limit of {self._seconds:g} s was over before {what}; nothing of it was kept. "
-            "Set a longer time_limit, or back up at a quieter time."
+            f"The time limit of {self._seconds:g} s was over before {what}. "
+            "Set a longer time_limit, or run at a quieter time."
         )
 
     def checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

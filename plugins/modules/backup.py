@@ -286,9 +286,7 @@ def main() -> None:
             jobs=module.jobs(),
             verify=options["verify"],
             pace=None if options["rate_limit"] is None else Pace(options["rate_limit"]),
-            limit=None
-            if options["time_limit"] is None
-            else TimeLimit(parse_duration(options["time_limit"], "time_limit")),
+            limit=TimeLimit(parse_duration(options["time_limit"], "time_limit")) if options["time_limit"] else None,
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None

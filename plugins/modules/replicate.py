@@ -69,6 +69,11 @@ options:
       known_hosts:
         description: The file on this host with the keys of hosts. Without it, those of the account and of the system.
         type: path
+  time_limit:
+    description:
+      - How long the copying may take, such as V(2h) or V(45m).
+      - What is not there by then fails with the code V(timed_out), and is copied by the next run.
+    type: str
 requirements:
   - The programs C(ssh) and C(sftp) of OpenSSH on the host.
 seealso:
@@ -184,9 +189,11 @@ from ..module_utils import interpreter
 
 interpreter.require_python()
 
+from ..module_utils.limit import TimeLimit
 from ..module_utils.module import BackupdbModule
 from ..module_utils.operations.replicate import Outcome, replicate
 from ..module_utils.operations.words import size_words
+from ..module_utils.repository.catalog import parse_duration
 from ..module_utils.repository.ssh import parse_destination
 
 
@@ -230,13 +237,16 @@ def main() -> None:
                     "known_hosts": {"type": "path"},
                 },
             },
+            "time_limit": {"type": "str"},
         },
     )
 
     def work() -> dict:
         host = module.params["host"] or module.host_name()
         to = parse_destination(module.params["to"], "to")
-        outcome = replicate(module.repository(), host, to, module.check_mode, module.note)
+        span = module.params["time_limit"]
+        limit = TimeLimit(parse_duration(span, "time_limit")) if span else None
+        outcome = replicate(module.repository(), host, to, module.check_mode, limit, module.note)
         return result_of(outcome, str(to), module.check_mode)
 
     module.run(work, event="copy")

@@ -15,11 +15,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
+from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate import (
     OTHER_MANIFEST,
     Outcome,
@@ -240,6 +242,29 @@ def test_a_host_that_says_nothing(shop: Workshop, central: Store, monkeypatch: p
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(BackupdbError, match="timed out") as caught:
         copy(shop, central, port=silent.getsockname()[1])
     assert caught.value.code == "connection_failed"
+
+
+def test_a_time_limit(shop: Workshop, central: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first set is there, and the second one takes longer than there is time."""
+    for name in ("a", "b", "c"):
+        shop.back_up_one(sqlite.instance(noise(tmp_path / name / f"{name}.db").parent))
+    real, limit = ssh.Connection.batch, TimeLimit(timedelta(seconds=8))
+
+    def slow(connection: ssh.Connection, commands: list[str]) -> list[list[str]]:
+        if any("/b.db" in command and command.startswith("put") for command in commands):
+            connection.shell("exec sleep 60")
+        return real(connection, commands)
+
+    monkeypatch.setattr(ssh.Connection, "batch", slow)
+    began = time.monotonic()
+    done = replicate(shop.repository, HOST, central.destination(), limit=limit)
+    assert 8 <= time.monotonic() - began < 40
+    late = [(entry["database"], entry["code"]) for entry in done.failures]
+    assert late == [("b.db", "timed_out"), ("a.db", "timed_out")], done.failures
+    assert [path.parts[-3] for path in central.sets()] == ["c.db"]
+    monkeypatch.undo()
+    assert len(copy(shop, central).copied) == 2
+    assert same(shop, central)
 
 
 @pytest.mark.parametrize("only_sftp", [False, True])

@@ -71,8 +71,8 @@ def test_the_database_in_work_fails_and_the_next_is_not_begun(
     assert (result["failed"], result["code"], result["backups"]) == (True, "timed_out", [])
     assert codes(result["failures"]) == [(slow, "timed_out"), ("waits", "timed_out")]
     of_slow, of_waits = (failure["error"] for failure in result["failures"])
-    assert of_slow.startswith(f"The time limit of 2 s was over before database {slow} of instance m was backed up;")
-    assert of_waits.startswith("The time limit of 2 s was over before database waits of instance m was begun;")
+    assert of_slow.startswith(f"The time limit of 2 s was over before database {slow} of instance m was backed up.")
+    assert of_waits.startswith("The time limit of 2 s was over before database waits of instance m was begun.")
     assert (shop.folders(), shop.stray()) == ([], [])
     assert not programs_with(slow)
     mariadb_source.drop(slow, "waits")

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..audit import Note, note_nothing
-from ..errors import BackupdbError, ConnectionFailedError, RecordInvalidError, as_ours
+from ..errors import (
+    BackupdbError,
+    ConnectionFailedError,
+    PermissionDeniedError,
+    RecordInvalidError,
+    RepositoryError,
+    as_ours,
+)
+from ..limit import TimeLimit
 from ..repository import layout
 from ..repository.catalog import Found, Selection, find
-from ..repository.local import BackupSet, LocalRepository, make_private, translated_os_errors
+from ..repository.local import BackupSet, LocalRepository, translated_os_errors
 from ..repository.lock import exclusive
 from ..repository.manifest import format_time
 from ..repository.records import Copy, change_record, read_record
@@ -114,7 +123,16 @@ def _due(far: SftpRepository, candidates: Sequence[_Candidate]) -> list[tuple[_C
 class _Copying:
     """One run."""
 
-    def __init__(self, repository: LocalRepository, far: SftpRepository, to: Destination, outcome: Outcome, note: Note):
+    def __init__(
+        self,
+        repository: LocalRepository,
+        far: SftpRepository,
+        to: Destination,
+        limit: TimeLimit | None,
+        outcome: Outcome,
+        note: Note,
+    ) -> None:
+        self._limit = limit
         self._repository = repository
         self._far = far
         self._to = to
@@ -123,7 +141,8 @@ class _Copying:
 
     def run(self, due: Sequence[tuple[_Candidate, str]]) -> None:
         """Copies set by set; one's failure does not stop the others, but for that of the connection."""
-        self._far.remove_leftovers(candidate.place for candidate, _reason in due)
+        with suppress(RepositoryError, PermissionDeniedError):  # they do no harm
+            self._far.remove_leftovers(candidate.place for candidate, _reason in due)
         lost: BackupdbError | None = None
         for candidate, reason in due:
             try:
@@ -133,6 +152,8 @@ class _Copying:
             except Exception as error:  # noqa: BLE001 - as above
                 failure = as_ours(error)
                 lost = failure if isinstance(failure, ConnectionFailedError) else None
+                if self._limit and self._limit.is_over:  # what was cut off has other words for it
+                    failure = self._limit.error(f"backup {candidate.backup.manifest.id} was copied")
                 self._fail(candidate, failure)
 
     def _copy(self, candidate: _Candidate, reason: str) -> None:
@@ -172,33 +193,46 @@ def _broken(path: Path, error: BackupdbError) -> dict[str, Any]:
     return {**names, "error": error.message, "code": error.code}
 
 
+def _candidates(repository: LocalRepository, found: Found, to: str) -> Iterator[_Candidate]:
+    for backup in found.backups:
+        with suppress(FileNotFoundError):  # it was retired meanwhile
+            yield _candidate(repository, backup, to)
+
+
 def replicate(
     repository: LocalRepository,
     host: str,
     to: Destination,
     check: bool = False,
+    limit: TimeLimit | None = None,
     note: Note = note_nothing,
 ) -> Outcome:
     """Copies the sets of a host, newest first or, with ``check``, says which it would copy.
 
     Raises HostKeyUnknownError, AuthenticationFailedError or ConnectionFailedError where the other side cannot be
-    reached, RepositoryError where its folder is missing, LockedError where another run copies the sets of the host.
+    reached, RepositoryError where its folder is missing, LockedError where another run copies the sets of the host,
+    TimedOutError where the time is over before anything can be copied.
     """
     outcome = Outcome()
-    folder = repository.root / layout.encode_element(host)
     found = find(repository, Selection(host)) if repository.root.exists() else Found()
     outcome.failures += [_broken(path, error) for path, error in found.broken]
-    candidates = [_candidate(repository, backup, str(to)) for backup in found.backups]
-    with connected(to) as connection:
-        far = SftpRepository(connection, host)
-        far.require()
-        due = _due(far, candidates)
+    with limit.enforced() if limit else nullcontext(), connected(to) as connection:
+        try:
+            far = SftpRepository(connection, host)
+            far.require()
+            candidates = list(_candidates(repository, found, str(to)))
+            due = _due(far, candidates)
+        except BackupdbError:
+            if limit and limit.is_over:
+                raise limit.error(f"it was known what to copy to {to}") from None
+            raise
         outcome.planned = [{**candidate.entry(), "reason": reason} for candidate, reason in due]
         outcome.settled = len(candidates) - len(due)
-        if check or not due:
-            return outcome
-        with translated_os_errors(repository.root):
-            make_private(folder)
-            with exclusive(folder / layout.COPYING, f"The copying of {repository.root}", "copying"):
-                _Copying(repository, far, to, outcome, note).run(due)
+        if due and not check:
+            folder = repository.root / layout.encode_element(host)
+            with (
+                translated_os_errors(repository.root),
+                exclusive(folder / layout.COPYING, f"The copying of {folder}", "copying"),
+            ):
+                _Copying(repository, far, to, limit, outcome, note).run(due)
     return outcome

@@ -116,7 +116,8 @@ class SftpRepository:
         or absolute."""
         if not folders:
             return {}
-        answers = self._connection.batch([f"-ls -1 {quoted(self._root / folder)}" for folder in folders])
+        with self._told():
+            answers = self._connection.batch([f"-ls -1 {quoted(self._root / folder)}" for folder in folders])
         return {
             folder: {PurePosixPath(line).name for line in answer}
             for folder, answer in zip(folders, answers, strict=True)
@@ -125,7 +126,8 @@ class SftpRepository:
     def _there(self, stage: PurePosixPath) -> tuple[dict[str, int], set[str]]:
         """The sizes of the files of a set in the making, by name, and the names of what belongs to no set."""
         folders = ("", f"{layout.PARTS}/")
-        answers = self._connection.batch([f"-ls -ln {quoted(stage / folder)}" for folder in folders])
+        with self._told():
+            answers = self._connection.batch([f"-ls -ln {quoted(stage / folder)}" for folder in folders])
         sizes, strangers = {}, set()
         for folder, answer in zip(folders, answers, strict=True):
             for line in answer:

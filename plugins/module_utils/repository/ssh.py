@@ -106,6 +106,11 @@ def parse_destination(raw: Mapping[str, Any], option: str) -> Destination:
     return destination
 
 
+def _literal(path: str) -> str:
+    """A path as ssh_config(5) takes it to the letter: no list of files, and no tokens."""
+    return f'"{path.replace("%", "%%")}"'
+
+
 def _arguments(destination: Destination) -> list[str]:
     settings = dict(_OPTIONS)
     if destination.user is not None:
@@ -113,9 +118,9 @@ def _arguments(destination: Destination) -> list[str]:
     if destination.port is not None:
         settings["Port"] = str(destination.port)
     if destination.identity_file is not None:
-        settings |= {"IdentityFile": f'"{destination.identity_file}"', "IdentitiesOnly": "yes"}
+        settings |= {"IdentityFile": _literal(destination.identity_file), "IdentitiesOnly": "yes"}
     if destination.known_hosts is not None:
-        settings |= {"UserKnownHostsFile": f'"{destination.known_hosts}"', "GlobalKnownHostsFile": "none"}
+        settings |= {"UserKnownHostsFile": _literal(destination.known_hosts), "GlobalKnownHostsFile": "none"}
     return [f"-o{name}={value}" for name, value in settings.items()]
 
 
