@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
 from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate import (
@@ -30,12 +32,14 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate 
 from ansible_collections.vya.backupdb.plugins.module_utils.repository import sftp, ssh
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.ssh import RefusedError, parse_destination
 from kit import sqlite
+from kit.barehost import bare_host
 from kit.modules import ModuleRun, run_module
 from kit.plays import Controller
 from kit.postgres import PostgresServer
 from kit.sshd import Store, make_key, store
 from kit.workshop import HOST, Workshop
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "central.md"
 SEALED = "000-database.sqlite3.zst.fernet"
 
 
@@ -366,3 +370,35 @@ def test_the_play_copies_and_fails_for_what_it_could_not(central: Store, tmp_pat
     assert right.status == 0, right.output
     assert sum(line.startswith("files app.db copied ") for line in right.table()) == 2
     assert len(central.sets()) == 2
+
+
+def blocks(kind: str) -> list[str]:
+    """The blocks of the guide of a kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_guide_sets_up_an_account_of_its_own(shop: Workshop, tmp_path: Path) -> None:
+    """Its commands at the store are run as they stand; those on the host with a folder and a port of the test's."""
+    shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "app.db")))
+    at_the_store, on_the_host = (re.findall(r"^# (.*)$", block, re.MULTILINE) for block in blocks("console")[:2])
+    with bare_host("store") as there:
+        port = there.variables["ansible_port"]
+        for command in at_the_store:
+            there.run("sh", "-c", command)
+        for command in on_the_host:
+            own = command.replace("/etc/vya-backupdb", str(tmp_path))
+            own = own.replace("store.example.com", f"-p {port} 127.0.0.1")
+            subprocess.run(own, shell=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ssh_folder = "install -d -m 0700 -o db1 ~db1/.ssh && cat > ~db1/.ssh/authorized_keys"
+        there.run("sh", "-c", ssh_folder, content=(tmp_path / "copy_key.pub").read_bytes())
+        settings = (
+            blocks("yaml")[0].replace("{{ inventory_hostname }}", "db1").replace("/etc/vya-backupdb", str(tmp_path))
+        )
+        to = {**yaml.safe_load(settings)["backupdb_copy_to"], "host": "127.0.0.1", "port": port}
+        assert len(replicate(shop.repository, HOST, parse_destination(to, "to")).copied) == 1
+        found = there.run("find", "/srv/backups/db1", "-name", "manifest.json", "-printf", "%u %m %P\n").decode()
+        assert found == f"db1 600 {shop.folders()[0].relative_to(shop.root)}/manifest.json\n"
+        there.run("chown", "-R", "root", "/srv/backups/db1")
+        shop.back_up_one(sqlite.instance(tmp_path / "data"))
+        refused = replicate(shop.repository, HOST, parse_destination(to, "to"))
+        assert {entry["code"] for entry in refused.failures} == {"permission_denied"}, refused.failures
