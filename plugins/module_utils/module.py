@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,6 +42,8 @@ LIBRARIES = {
     "zstandard": (0, 22),
 }
 """What requirements.txt says: distributions and the oldest versions that will do."""
+
+_RECORD = re.compile(r"(?P<name>[\w.-]+?)-(?P<version>\d[^-]*)(-py[\d.]+)?\.(dist|egg)-info")
 
 CONNECTION_SPEC: dict[str, Any] = {
     "id": {"type": "str", "required": True},
@@ -108,14 +109,26 @@ TARGET_SPEC: dict[str, Any] = {
 }
 
 
+def installed_versions() -> dict[str, str]:
+    """The version of each distribution that is installed, from the names of the folders that installers leave for it
+    (packaging.python.org, "Recording installed projects"). importlib.metadata reads the files in them, which takes ten
+    times as long."""
+    found: dict[str, str] = {}
+    for folder in map(Path, sys.path):
+        with suppress(OSError):
+            for record in filter(None, (_RECORD.fullmatch(path.name) for path in folder.iterdir())):
+                found.setdefault(re.sub(r"[-_.]+", "-", record["name"]).lower(), record["version"])
+    return found
+
+
 def unfit_libraries() -> list[str]:
     """The libraries that this Python lacks or has in too old a version, each in words."""
     unfit = []
+    versions = installed_versions()
     for name, minimum in LIBRARIES.items():
         wanted = f"{name} >= {'.'.join(map(str, minimum))}"
-        try:
-            found = version(name)
-        except PackageNotFoundError:
+        found = versions.get(name)
+        if found is None:
             unfit.append(wanted)
             continue
         if tuple(int(number) for number in re.findall(r"\d+", found)[:2]) < minimum:

@@ -204,8 +204,9 @@ free_bytes:
   sample: 53687091200
 """
 
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from ..module_utils import interpreter
 
@@ -213,7 +214,6 @@ interpreter.require_python()
 
 from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
-from ..module_utils.operations.progress import Progress
 from ..module_utils.operations.words import size_words
 from ..module_utils.priority import IO_CLASSES, Pace, lower_priority
 from ..module_utils.repository.catalog import parse_duration
@@ -243,6 +243,15 @@ def result_of(outcome: Outcome, check_mode: bool) -> dict:
         },
     }
     return {**result, "failed": True, "code": outcome.failures[0]["code"]} if outcome.failures else result
+
+
+def watched(path: str | None) -> AbstractContextManager[Any]:
+    """What tells those who watch how far the backup is, or nothing."""
+    if path is None:
+        return nullcontext()
+    from ..module_utils.operations.progress import Progress
+
+    return closing(Progress(path))
 
 
 def main() -> None:
@@ -281,7 +290,7 @@ def main() -> None:
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        with closing(Progress(options["progress_file"])) if options["progress_file"] else nullcontext() as progress:
+        with watched(options["progress_file"]) as progress:
             outcome = back_up_instances(
                 module.instances(),
                 module.repository(),
