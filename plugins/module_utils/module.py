@@ -20,12 +20,12 @@ from ansible.module_utils.common.respawn import respawn_module  # type: ignore[i
 
 from .audit import AuditLog
 from .config import DEFAULT_CONFIG_FILE, ENGINES, TLS_MODES, HostConfig, Instance, load_config, parse_instance
-from .errors import BackupdbError, InvalidConfigError, LibraryMissingError, as_ours
+from .errors import BackupdbError, InvalidConfigError, KeyMissingError, LibraryMissingError, as_ours
 from .interpreter import AGENT_PYTHON, agent_python_is_next
 from .repository.catalog import Selection, parse_moment
 from .repository.local import LocalRepository
 from .security.credentials import DEFAULT_CREDENTIALS, with_credentials
-from .security.keyring import DEFAULT_KEYRING
+from .security.keyring import DEFAULT_KEYRING, Keyring, load_keyring
 from .security.redact import Redactor
 from .streams import LEVELS
 
@@ -93,6 +93,10 @@ COMMON_SPEC: dict[str, Any] = {
 COMPRESSION_SPEC: dict[str, Any] = {
     "compression": from_environment("COMPRESSION", type="str", choices=list(LEVELS)),
     "compression_level": from_environment("COMPRESSION_LEVEL", type="int"),
+}
+SEAL_SPEC: dict[str, Any] = {
+    "encrypt": {"type": "bool", "default": True},
+    "create_keyring": {"type": "bool", "default": False},
 }
 JOBS_SPEC: dict[str, Any] = {"jobs": from_environment("JOBS", type="int")}
 USERS_SELECTION_SPEC: dict[str, Any] = {
@@ -254,6 +258,26 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         method, level = self.params["compression"], self.params["compression_level"]
         configured = {} if method else self._config(required=False).compression
         return method or configured.get("method", "zstd"), configured.get("level") if level is None else level
+
+    def sealing_keyring(self) -> tuple[Keyring | None, bool]:
+        """The keyring that the options of SEAL_SPEC seal with, None for none, and whether it was made just now.
+
+        In check mode, one that would be made is not there."""
+        path = self.params["keyring"]
+        if not self.params["encrypt"]:
+            return None, False
+        try:
+            return load_keyring(path), False
+        except KeyMissingError:
+            if not self.params["create_keyring"]:
+                raise
+        if self.check_mode:
+            return None, True
+        from .operations.keys import KeysPlace, KeysWanted, change_keys
+
+        place = KeysPlace(path, self.params["credentials_file"], self.host_name(), self.repository())
+        made = change_keys(place, KeysWanted(), note=self.note)
+        return load_keyring(path), bool(made["changed"])
 
     def selection(self, kind: str | None) -> Selection:
         """The backup sets that the options of SELECTION_SPEC ask for."""
