@@ -31,7 +31,7 @@ _OF_ASYNC = frozenset(
 
 display = Display()
 
-# Ansible loads an action once, and a filter in the process of every task and host that uses it, with all filters beside it.
+# Ansible loads an action once, and a filter in the process of every task and host that uses it, with all beside it.
 # Loaded here, they are there already when these processes begin.
 filter_loader.get("vya.backupdb.backup_table")
 
