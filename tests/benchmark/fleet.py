@@ -165,11 +165,8 @@ def main() -> None:
             medians.append((wall, cpu))
             memory, forks = (max(getattr(one, name) for one in costs) / MIB for name in ("memory", "forks"))
             print(f"{words:<26} {wall:7.1f} s {cpu:7.1f} s of processor {memory:5.0f} MiB {forks:5.0f} MiB with forks")
-        print(
-            "ratio                      {:7.2f}   {:7.2f}".format(
-                *(ours / of for ours, of in zip(*medians[::-1], strict=True))
-            )
-        )
+        ratios = [ours / of for of, ours in zip(*medians, strict=True)]
+        print("ratio                      {:7.2f}   {:7.2f}".format(*ratios))
         for module, size in shipped(folder).items():
             print(f"{module:<36} {size / 1000:7.1f} kB")
 
