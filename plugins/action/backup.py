@@ -15,6 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader
 from ansible.utils.display import Display
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.progress import progress_line
 
@@ -29,6 +30,10 @@ _OF_ASYNC = frozenset(
 )
 
 display = Display()
+
+# Ansible loads an action once, and a filter in the process of every task and host that uses it, with all beside it.
+# Loaded here, they are there already when these processes begin.
+filter_loader.get("vya.backupdb.backup_table")
 
 
 def somebody_watches() -> bool:

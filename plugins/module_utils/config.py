@@ -9,18 +9,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from .errors import InvalidConfigError, NotFoundError, PermissionDeniedError
-from .retention.policy import parse_policy
 from .streams import LEVELS
-
-with suppress(ImportError):  # module.py reports a missing library before anything here runs
-    import yaml
 
 ENGINES = ("mysql", "postgresql", "sqlite")
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -228,6 +223,8 @@ def parse_instance(raw: Mapping[str, Any], where: str = "connection") -> Instanc
 
 def load_config(path: str) -> HostConfig:
     """Reads a host's configuration file; raises InvalidConfigError naming every wrong value with its path."""
+    import yaml  # not sooner: a host that is told its instances has no file
+
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
@@ -293,7 +290,10 @@ def _retention(raw: Any, problems: _Problems) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         problems.add("retention", "must be a mapping")
         return {}
-    problems.found += [f"retention.{problem}" for problem in parse_policy(raw)[1]]
+    if raw:
+        from .retention.policy import parse_policy
+
+        problems.found += [f"retention.{problem}" for problem in parse_policy(raw)[1]]
     return {name: value for name, value in raw.items() if value is not None}
 
 

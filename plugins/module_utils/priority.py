@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from . import commands
 from .errors import InvalidConfigError, ToolFailedError
 
 NICENESS = range(0, 20)
@@ -28,6 +27,8 @@ def lower_priority(niceness: int | None, io_class: str | None) -> None:
     if niceness is not None and niceness not in NICENESS:
         raise InvalidConfigError(f"nice: {niceness} is not between {NICENESS.start} and {NICENESS.stop - 1}.")
     if io_class is not None:
+        from . import commands
+
         try:
             commands.output(["ionice", *IO_CLASSES[io_class], f"--pid={os.getpid()}"])
         except ToolFailedError as error:

@@ -98,11 +98,29 @@ options:
     description: Whether the parts are sealed with a key of the keyring.
     type: bool
     default: true
+  create_keyring:
+    description:
+      - Make the keyring if there is none. Keep a copy of it in another, safe place.
+      - In check mode, nothing is made.
+    type: bool
+    default: false
+  users:
+    description:
+      - Back up the accounts, roles and grants of the instances, too, where they have changed, as
+        M(vya.backupdb.users_backup) does; one task takes less time than two.
+      - What is returned about them has no C(database), or an empty one with the C(kind) V(users).
+    type: bool
+    default: false
+  users_exclude:
+    description: With O(users), the accounts to leave out, as O(vya.backupdb.users_backup#module:exclude).
+    type: list
+    elements: str
   verify:
     description: Read every part back, open every frame and unpack it, before the set is published.
     type: bool
     default: false
 seealso:
+  - module: vya.backupdb.users_backup
   - module: vya.backupdb.restore
   - module: vya.backupdb.backup_info
 """
@@ -210,34 +228,37 @@ free_bytes:
   sample: 53687091200
 """
 
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from ..module_utils import interpreter
 
 interpreter.require_python()
 
+from ..module_utils.config import Instance
 from ..module_utils.limit import TimeLimit
-from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
+from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, SEAL_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
-from ..module_utils.operations.progress import Progress
 from ..module_utils.operations.words import size_words
 from ..module_utils.priority import IO_CLASSES, Pace, lower_priority
 from ..module_utils.repository.catalog import parse_duration
-from ..module_utils.security.keyring import load_keyring
+from ..module_utils.security.keyring import Keyring
 from ..module_utils.streams import check_compression
+from ..module_utils.users.registry import has_users
 
 
-def result_of(outcome: Outcome, check_mode: bool) -> dict:
+def result_of(outcome: Outcome, check_mode: bool, created: bool) -> dict:
     def name(entry: dict) -> str:
-        return f"{entry['instance']}/{entry['database']}" if entry["database"] else entry["instance"]
+        database = "@users" if "database" not in entry or entry.get("kind") == "users" else entry["database"]
+        return f"{entry['instance']}/{database}" if database else entry["instance"]
 
     done = {name(entry): f"backed up, {size_words(entry['stored_bytes'])}" for entry in outcome.backups}
     otherwise = "due" if check_mode else "failed"
     failed = [f"{name(entry)}: {entry['error'].rstrip('.')}" for entry in outcome.failures]
     counts = f"{len(outcome.backups)} backed up, {len(outcome.not_due)} not due, {len(outcome.failures)} failed"
     result = {
-        "changed": bool(outcome.planned if check_mode else outcome.backups),
+        "changed": created or bool(outcome.planned if check_mode else outcome.backups),
         "msg": ". ".join([counts, *failed]) + ".",
         "backups": outcome.backups,
         "failures": outcome.failures,
@@ -250,6 +271,34 @@ def result_of(outcome: Outcome, check_mode: bool) -> dict:
         },
     }
     return {**result, "failed": True, "code": outcome.failures[0]["code"]} if outcome.failures else result
+
+
+def add_users(
+    outcome: Outcome, module: BackupdbModule, instances: list[Instance], keyring: Keyring | None, wanted: Wanted
+) -> None:
+    """Backs up the accounts, too, of the instances that have any, and adds what was done."""
+    having = [instance for instance in instances if has_users(instance)]
+    if not having:
+        return
+    from ..module_utils.operations.maker import SetMaker
+    from ..module_utils.operations.users_backup import UsersWanted, back_up_users
+
+    maker = SetMaker(module.repository(), keyring, wanted.method, wanted.level, note=module.note)
+    chosen = UsersWanted(wanted.host, module.params["users_exclude"] or [])
+    done = back_up_users(having, maker, chosen, module.check_mode, module.login, module.note)
+    outcome.planned += done.planned
+    outcome.backups += done.backups
+    outcome.failures += done.failures
+    outcome.not_due += done.not_due
+
+
+def watched(path: str | None) -> AbstractContextManager[Any]:
+    """What tells those who watch how far the backup is, or nothing."""
+    if path is None:
+        return nullcontext()
+    from ..module_utils.operations.progress import Progress
+
+    return closing(Progress(path))
 
 
 def main() -> None:
@@ -267,7 +316,9 @@ def main() -> None:
             "progress_file": {"type": "path"},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
             **COMPRESSION_SPEC,
-            "encrypt": {"type": "bool", "default": True},
+            **SEAL_SPEC,
+            "users": {"type": "bool", "default": False},
+            "users_exclude": {"type": "list", "elements": "str"},
             "verify": {"type": "bool", "default": False},
         },
         mutually_exclusive=[("instance", "connection")],
@@ -289,10 +340,11 @@ def main() -> None:
             limit=TimeLimit(parse_duration(options["time_limit"], "time_limit")) if options["time_limit"] else None,
         )
         lower_priority(options["nice"], options["ionice"])
-        keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        with closing(Progress(options["progress_file"])) if options["progress_file"] else nullcontext() as progress:
+        keyring, created = module.sealing_keyring()
+        instances = module.instances()
+        with watched(options["progress_file"]) as progress:
             outcome = back_up_instances(
-                module.instances(),
+                instances,
                 module.repository(),
                 keyring,
                 replace(wanted, progress=progress),
@@ -300,7 +352,9 @@ def main() -> None:
                 module.login,
                 module.note,
             )
-        return result_of(outcome, module.check_mode)
+        if options["users"]:
+            add_users(outcome, module, instances, keyring, wanted)
+        return result_of(outcome, module.check_mode, created)
 
     module.run(work, event="backup")
 

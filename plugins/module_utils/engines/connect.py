@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -28,22 +27,18 @@ from ..errors import (
 )
 from ..limit import add_cut, drop_cut
 from ..security.redact import Redactor
+from .sentences import driver_sentence
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
-with suppress(ImportError):
-    import pymysql
-
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 2
 _CUT = "vya_backupdb_cut"
-_LIBPQ_ATTEMPT = re.compile(
-    r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
-)
 _PYMYSQL_LACKS = " auth method"
 """How pymysql ends its sentence about a package that it would need for a login; it raises a plain RuntimeError."""
 LOCAL_SOCKETS = {"mysql": "/run/mysqld/mysqld.sock", "postgresql": "/var/run/postgresql"}
@@ -101,6 +96,8 @@ def tcp_address(instance: Instance) -> tuple[str, int]:
 
 
 def _tls_context(instance: Instance) -> ssl.SSLContext:
+    import ssl
+
     tls = instance.tls
     try:
         context = ssl.create_default_context(cafile=tls.ca)
@@ -115,6 +112,8 @@ def _tls_context(instance: Instance) -> ssl.SSLContext:
 
 
 def _mysql_arguments(instance: Instance) -> dict[str, Any]:
+    import pymysql
+
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "charset": "utf8mb4"}
     socket = local_socket(instance)
     if socket:
@@ -222,14 +221,6 @@ def _classify(instance: Instance, original: BaseException) -> type[BackupdbError
         if re.search(pattern, str(original)):
             return kind
     return ConnectionFailedError
-
-
-def driver_sentence(original: BaseException) -> str:
-    """The server's own words, on one line, without the driver's error number and wrapping."""
-    words = original.args[1] if len(original.args) > 1 and isinstance(original.args[0], int) else original
-    # libpq repeats its sentence for every address and for every attempt with and without TLS.
-    attempts = (_LIBPQ_ATTEMPT.sub("", line).strip() for line in str(words).splitlines())
-    return " ".join(" ".join(dict.fromkeys(attempts)).split()).rstrip(".")
 
 
 @contextmanager

@@ -1,33 +1,37 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backs up the databases of an instance: decide first, act second, one database's failure never stops the others."""
+"""Backs up the databases of an instance: decide first, act second, one database's failure never stops the others.
+
+What makes sets is imported when something is due: most runs find nothing, and end sooner so.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..limit import TimeLimit
-from ..priority import Pace
 from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
-from .maker import Filled, SetMaker, Subject
-from .parts import PartStore
-from .progress import Progress
 from .words import duration_words, size_words
+
+if TYPE_CHECKING:
+    from ..limit import TimeLimit
+    from ..priority import Pace
+    from .maker import Filled
+    from .parts import PartStore
+    from .progress import Progress
 
 EXPECTED_RATIO = 4
 """Without an earlier set to go by, a database is expected to shrink to a quarter of its size on the server."""
@@ -153,6 +157,8 @@ class BackupRun:
         large = [database for database in by_size if database not in small]
         done = {database.name: self._attempt(server, database, jobs) for database in large}
         if small:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(jobs) as pool:
                 done |= dict(
                     zip(
@@ -214,6 +220,8 @@ class BackupRun:
 
         The caller holds the database's lock in the repository. Without ``jobs`` all of the run are this database's.
         """
+        from .maker import Filled, SetMaker, Subject
+
         wanted = self._wanted
         jobs = jobs or wanted.jobs
         sets = list(self._sets(database.name))
