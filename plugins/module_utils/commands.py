@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from . import stopping
 from .errors import ToolFailedError, ToolMissingError
 
 PIPE_BYTES = 1 << 20
@@ -110,6 +111,7 @@ class Child:
             raise ToolMissingError(f"{argv[0]} is not installed.") from None
         except OSError as error:
             raise ToolFailedError(f"{argv[0]} cannot be run: {os.strerror(error.errno or 0)}.") from None
+        stopping.enlist(self._process)
         self._stdout: io.BufferedReader | None = None
         if self._process.stdout:
             pipe = cast(io.BufferedReader, self._process.stdout).detach()

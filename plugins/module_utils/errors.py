@@ -212,6 +212,12 @@ class VaultSecretMissingError(BackupdbError):
     code = "vault_secret_missing"
 
 
+class StoppedError(BackupdbError):
+    """Somebody asked for the end of the work, or nobody asked for it any more."""
+
+    code = "stopped"
+
+
 class MailFailedError(BackupdbError):
     """A message could not be handed to the mail server."""
 

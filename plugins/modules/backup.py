@@ -81,6 +81,15 @@ options:
       - Ansible sets it itself where it runs in a terminal, and then shows a line a host while the backup runs, such as
         C(db1 shop/appdb 43 % 1.2/2.8 GB 85 MB/s ETA 0:19), unless the variable C(backupdb_progress) is V(false).
     type: path
+  stop_after_disconnect:
+    description:
+      - After so many seconds without a sign of Ansible the backup ends, and leaves nothing behind. 10 at least.
+      - Without it, or with V(0), a backup goes on to its end when the controller or its connection is lost.
+      - Ansible follows the backup then, and gives a sign at least every quarter of this time. A connection that is lost
+        and comes back in time does no harm.
+      - In a task with C(async) nobody follows, and the option has no effect.
+    type: int
+    default: 0
   compression:
     description: The compression. Without it, what the configuration file says, or else V(zstd).
     type: str
@@ -213,7 +222,7 @@ interpreter.require_python()
 
 from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
-from ..module_utils.operations.progress import Progress
+from ..module_utils.operations.progress import Progress, check_patience
 from ..module_utils.operations.words import size_words
 from ..module_utils.priority import IO_CLASSES, Pace, lower_priority
 from ..module_utils.repository.catalog import parse_duration
@@ -257,6 +266,7 @@ def main() -> None:
             "rate_limit": {"type": "int"},
             "nice": {"type": "int"},
             "progress_file": {"type": "path"},
+            "stop_after_disconnect": {"type": "int", "default": 0},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
             **COMPRESSION_SPEC,
             "encrypt": {"type": "bool", "default": True},
@@ -281,7 +291,8 @@ def main() -> None:
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        with closing(Progress(options["progress_file"])) if options["progress_file"] else nullcontext() as progress:
+        path, patience = options["progress_file"], check_patience(options["stop_after_disconnect"])
+        with closing(Progress(path, patience)) if path else nullcontext() as progress:
             outcome = back_up_instances(
                 module.instances(),
                 module.repository(),

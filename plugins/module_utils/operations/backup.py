@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .. import stopping
 from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
@@ -170,10 +171,11 @@ class BackupRun:
     def _attempt(self, server: Server, database: Database, jobs: int) -> tuple[BackupSet, list[str]] | BackupdbError:
         """One database's backup, or its failure, which never stops the others."""
         try:
+            stopping.check()
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 return self.take(server, database, jobs=jobs)
         except Exception as error:  # noqa: BLE001 - as above
-            failure = as_ours(error)
+            failure = stopping.reason() or as_ours(error)
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
         finally:
@@ -234,7 +236,7 @@ class BackupRun:
     def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """What the bytes of a database pass on their way."""
         pace, progress = self._wanted.pace, self._wanted.progress
-        chunks = pace.paced(chunks) if pace else chunks
+        chunks = stopping.watched(pace.paced(chunks) if pace else chunks)
         return progress.counted(self._label(database), chunks) if progress else chunks
 
     def _label(self, database: str) -> str:
@@ -274,10 +276,11 @@ def back_up_instances(
     outcome = Outcome()
     for instance in instances:
         try:
+            stopping.check()
             with closing(open_engine(login(instance))) as engine:
                 BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
         except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
-            failure = as_ours(error)
+            failure = stopping.reason() or as_ours(error)
             outcome.fail(instance.id, None, failure)
             note("backup", "failed", instance=instance.id, code=failure.code)
     return outcome
