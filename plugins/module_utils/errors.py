@@ -212,10 +212,10 @@ class VaultSecretMissingError(BackupdbError):
     code = "vault_secret_missing"
 
 
-class StoppedError(BackupdbError):
+class WorkInterruptedError(BackupdbError):
     """Somebody asked for the end of the work, or nobody asked for it any more."""
 
-    code = "stopped"
+    code = "interrupted"
 
 
 class MailFailedError(BackupdbError):

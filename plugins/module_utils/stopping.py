@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 
-from .errors import StoppedError
+from .errors import WorkInterruptedError
 
 GRACE_SECONDS = 20.0
 """So long may the work take to notice, and to remove what is half done. Then the process ends, and the next run removes
@@ -23,13 +23,13 @@ _children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 _reasons: list[str] = []
 
 
-def reason() -> StoppedError | None:
+def reason() -> WorkInterruptedError | None:
     """Why the work has to end, if it has to."""
-    return StoppedError(_reasons[0]) if _reasons else None
+    return WorkInterruptedError(_reasons[0]) if _reasons else None
 
 
 def check() -> None:
-    """Raises StoppedError where the work has to end."""
+    """Raises WorkInterruptedError where the work has to end."""
     stopped = reason()
     if stopped:
         raise stopped

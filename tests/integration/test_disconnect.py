@@ -215,7 +215,7 @@ def test_sigterm_ends_a_backup_cleanly(server: MariaDBServer, tmp_path: Path) ->
     wait_until(lambda: dumps("one") and workshop.stray())
     run.process.terminate()
     result = run.result()
-    assert (result["failed"], result["code"], result["backups"]) == (True, "stopped", [])
+    assert (result["failed"], result["code"], result["backups"]) == (True, "interrupted", [])
     assert result["failures"][0]["error"] == "The work was ended by SIGTERM. Run it again."
     assert (dumps("one"), workshop.folders(), workshop.stray()) == ([], [], [])
     assert run_module("backup", **options(server, workshop, "one", rate_limit=None))["changed"]
