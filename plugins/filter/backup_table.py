@@ -13,6 +13,7 @@ author: The vya.backupdb authors (@vya)
 description:
   - Turns results of M(vya.backupdb.backup) and M(vya.backupdb.users_backup) into lines of text, one line a database,
     and one for the users of an instance.
+  - One of M(vya.backupdb.replicate) becomes a line for all that was copied of a database, and one for each failure.
 positional: _input
 options:
   _input:
@@ -50,13 +51,16 @@ from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
 DUE, FAILED = "due", "FAILED"
+COPY_DUE = "to copy"
 USERS = "(users)"
 """Stands for a database in the lines of users_backup."""
+COPIES = "(copies)"
+"""Stands for an instance where nothing at all could be copied."""
 
 
 def _subject(entry: Mapping[str, Any]) -> tuple[str, str]:
     is_users = entry.get("kind") == "users" or "database" not in entry
-    return entry["instance"], USERS if is_users else entry["database"] or ""
+    return entry["instance"] or "", USERS if is_users else entry["database"] or ""
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -65,9 +69,12 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         words = "" if size is None else size_words(size)
         return *_subject(entry), what, words, time, why
 
+    if "copied" in result:
+        yield from _copy_rows(result)
+        return
     if "backups" not in result:
         yield (
-            str(result.get("item", "")),
+            str(result.get("item", COPIES)),
             "",
             FAILED,
             "",
@@ -99,6 +106,22 @@ def _once(rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         if result == FAILED and not subject:
             told.add((instance, why))
         yield row
+
+
+def _copy_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    tried = {(*_subject(entry), entry["id"]) for entry in [*result["copied"], *result["failures"]]}
+    waiting = [entry for entry in result["planned"] if (*_subject(entry), entry["id"]) not in tried]
+    for what, entries in (("copied", result["copied"]), (COPY_DUE, waiting)):
+        subjects: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for entry in entries:
+            subjects.setdefault(_subject(entry), []).append(entry)
+        for subject, sets in subjects.items():
+            size = size_words(sum(entry["stored_bytes"] for entry in sets))
+            time = f"{sum(entry['duration_seconds'] for entry in sets):.1f} s" if what != COPY_DUE else ""
+            why = sets[0]["id"] if len(sets) == 1 else f"{len(sets)} backups, the newest {sets[0]['id']}"
+            yield *subject, what, size, time, f"{why} ({result['to']})"
+    for entry in result["failures"]:
+        yield *_subject(entry), FAILED, "", "", f"{entry['code']}: {entry['error']}"
 
 
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -56,6 +56,12 @@ class AuthenticationFailedError(BackupdbError):
     code = "authentication_failed"
 
 
+class HostKeyUnknownError(BackupdbError):
+    """The host at the other end of SSH is not known by its key, or shows another one than it did."""
+
+    code = "host_key_unknown"
+
+
 class CredentialMissingError(BackupdbError):
     """The credential store has no entry of that id, or there is no store."""
 
@@ -108,6 +114,12 @@ class SchemaChangedError(BackupdbError):
     """Tables were altered while they were being dumped."""
 
     code = "schema_changed"
+
+
+class TimedOutError(BackupdbError):
+    """The work took longer than it may."""
+
+    code = "timed_out"
 
 
 class TargetExistsError(BackupdbError):

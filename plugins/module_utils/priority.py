@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from . import commands
 from .errors import InvalidConfigError, ToolFailedError
@@ -53,8 +53,8 @@ class Pace:
             self._free_at = max(self._free_at, now) + count / self._rate
             return self._free_at - now
 
-    def paced(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def paced(self, chunks: Iterable[bytes], sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
         """Passes chunks on, each when its time is over."""
         for chunk in chunks:
-            time.sleep(self._take(len(chunk)))
+            sleep(self._take(len(chunk)))
             yield chunk

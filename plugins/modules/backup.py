@@ -65,6 +65,12 @@ options:
       - How many bytes a second are read from the servers at most, before compression, all jobs together.
       - Without it, as many as they give. 65536 at least.
     type: int
+  time_limit:
+    description:
+      - How long the backups of this task may take, all databases together, such as V(2h) or V(45m).
+      - What is not done by then fails with the code V(timed_out). Its programs are ended, nothing of it is kept, and
+        the remaining databases are not begun. What was done stays.
+    type: str
   nice:
     description: The niceness of the module and of the programs that it starts, 0 to 19.
     type: int
@@ -220,6 +226,7 @@ from ..module_utils import interpreter
 
 interpreter.require_python()
 
+from ..module_utils.limit import TimeLimit
 from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
 from ..module_utils.operations.progress import Progress, check_patience
@@ -264,6 +271,7 @@ def main() -> None:
             "max_age": {"type": "str"},
             **JOBS_SPEC,
             "rate_limit": {"type": "int"},
+            "time_limit": {"type": "str"},
             "nice": {"type": "int"},
             "progress_file": {"type": "path"},
             "stop_after_disconnect": {"type": "int", "default": 0},
@@ -288,6 +296,7 @@ def main() -> None:
             jobs=module.jobs(),
             verify=options["verify"],
             pace=None if options["rate_limit"] is None else Pace(options["rate_limit"]),
+            limit=TimeLimit(parse_duration(options["time_limit"], "time_limit")) if options["time_limit"] else None,
         )
         lower_priority(options["nice"], options["ionice"])
         keyring = load_keyring(options["keyring"]) if options["encrypt"] else None

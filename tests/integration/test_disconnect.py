@@ -23,7 +23,8 @@ import yaml
 from kit.mariadb import MariaDBServer
 from kit.modules import ModuleRun, run_module
 from kit.plays import ANSIBLE_PLAYBOOK
-from kit.sshd import SSHServer, ssh_server
+from kit.sshd import Store, store
+from kit.sshhost import cut, variables
 from kit.workshop import Workshop
 
 RATE = 350_000
@@ -34,9 +35,10 @@ PATIENCE = 10
 
 
 @pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
-    with ssh_server(tmp_path_factory.mktemp("sshd")) as server:
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with store(tmp_path_factory.mktemp("host"), "MaxStartups 100") as server:
         yield server
+        cut(server)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,10 @@ def options(server: MariaDBServer, workshop: Workshop, database: str, **more: An
 class Site:
     """A controller, hosts that it reaches through SSH, and a play that backs up one database on each of them."""
 
-    def __init__(self, folder: Path, sshd: SSHServer, hosts: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, sshd: Store, hosts: dict[str, dict[str, Any]]) -> None:
         self.folder = folder
         self.inventory, self.playbook = folder / "inventory.yml", folder / "play.yml"
-        common = {**sshd.variables, "ansible_python_interpreter": sys.executable}
+        common = {**variables(sshd), "ansible_python_interpreter": sys.executable}
         known = {name: {"task": task} for name, task in hosts.items()}
         self.inventory.write_text(yaml.safe_dump({"all": {"hosts": known, "vars": common}}))
         names = sorted({name for task in hosts.values() for name in task})
@@ -157,7 +159,7 @@ def progress_files() -> list[Path]:
     return list(Path("/tmp").glob("vya-backupdb-*.progress"))
 
 
-def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_path: Path) -> None:
+def test_a_connection_that_is_lost(server: MariaDBServer, sshd: Store, tmp_path: Path) -> None:
     """Who follows connects again; who does not is told that the host is gone. Both backups go on all the same."""
     workshop = Workshop(tmp_path)
     watched_task = options(server, workshop, "one", stop_after_disconnect=PATIENCE)
@@ -167,7 +169,7 @@ def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_p
         wait_until(
             lambda: watched.lines() and len(list(staged.glob("*.lock"))) == 2, lambda: watched.output + unseen.output
         )
-        assert sshd.cut()
+        assert cut(sshd)
         before = len(watched.lines())
         assert unseen.end() == 4, unseen.output
         assert watched.end() == 0, watched.output
@@ -181,7 +183,7 @@ def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_p
     assert dumps("one") + dumps("two") == []
 
 
-def test_a_controller_that_dies(server: MariaDBServer, sshd: SSHServer, tmp_path: Path) -> None:
+def test_a_controller_that_dies(server: MariaDBServer, sshd: Store, tmp_path: Path) -> None:
     """Nobody watches here. A backup that is to end with its controller is followed all the same, and in silence."""
     workshop = Workshop(tmp_path)
     ends = options(server, workshop, "two", rate_limit=SLOWEST, stop_after_disconnect=PATIENCE)

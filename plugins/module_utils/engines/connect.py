@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from ..errors import (
     PermissionDeniedError,
     QueryFailedError,
 )
+from ..limit import add_cut, drop_cut
 from ..security.redact import Redactor
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ with suppress(ImportError):
 
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 2
+_CUT = "vya_backupdb_cut"
 _LIBPQ_ATTEMPT = re.compile(
     r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
 )
@@ -162,9 +166,26 @@ def create_engine(instance: Instance, database: str | None = None) -> sa.Engine:
         raise LibraryMissingError(
             f"The Python library {driver.partition('+')[2]} cannot be used on the host: {driver_sentence(error)}."
         ) from None
+    sa.event.listen(engine, "connect", _can_be_cut)
+    sa.event.listen(engine, "close", _cannot_be_cut)
     if instance.engine == "mysql" and instance.tls.mode in ("require", "verify-ca", "verify-full"):
         sa.event.listen(engine, "connect", _tls_guard(instance))
     return engine
+
+
+def _hang_up(connection: Any) -> None:
+    """Makes whoever waits for a server's answer see the end of the connection instead."""
+    descriptor = connection.fileno() if hasattr(connection, "fileno") else connection._sock.fileno()
+    with closing(socket.socket(fileno=os.dup(descriptor))) as stream:
+        stream.shutdown(socket.SHUT_RDWR)
+
+
+def _can_be_cut(connection: Any, record: Any) -> None:
+    record.info[_CUT] = add_cut(lambda: _hang_up(connection))
+
+
+def _cannot_be_cut(_connection: Any, record: Any) -> None:
+    drop_cut(record.info.pop(_CUT, -1))
 
 
 def _tls_guard(instance: Instance) -> Callable[[Any, Any], None]:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
+from ..limit import TimeLimit
 from ..priority import Pace
 from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
@@ -39,7 +41,7 @@ class Wanted:
     """What a run is asked to do.
 
     Sets are stored under ``host``. Without ``databases`` the instance says which; ``exclude`` leaves out more than the
-    instance does. Without ``max_age`` every database is due. ``pace`` holds for all databases together;
+    instance does. Without ``max_age`` every database is due. ``pace`` and ``limit`` hold for all databases together;
     ``progress`` is told what is read.
     """
 
@@ -53,6 +55,7 @@ class Wanted:
     verify: bool = False
     pace: Pace | None = None
     progress: Progress | None = None
+    limit: TimeLimit | None = None
 
 
 @dataclass
@@ -170,12 +173,18 @@ class BackupRun:
 
     def _attempt(self, server: Server, database: Database, jobs: int) -> tuple[BackupSet, list[str]] | BackupdbError:
         """One database's backup, or its failure, which never stops the others."""
+        limit, then = self._wanted.limit, "begun"
         try:
             stopping.check()
+            if limit:
+                limit.sleep(0)
+            then = "backed up"
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 return self.take(server, database, jobs=jobs)
         except Exception as error:  # noqa: BLE001 - as above
             failure = stopping.reason() or as_ours(error)
+            if limit and limit.is_over and not stopping.reason():  # what was cut off has other words for it
+                failure = limit.error(f"database {database.name} of instance {self._instance.id} was {then}")
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
         finally:
@@ -235,8 +244,10 @@ class BackupRun:
 
     def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """What the bytes of a database pass on their way."""
-        pace, progress = self._wanted.pace, self._wanted.progress
-        chunks = stopping.watched(pace.paced(chunks) if pace else chunks)
+        pace, progress, limit = self._wanted.pace, self._wanted.progress, self._wanted.limit
+        chunks = stopping.watched(chunks)
+        chunks = limit.checked(chunks) if limit else chunks
+        chunks = pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks
         return progress.counted(self._label(database), chunks) if progress else chunks
 
     def _label(self, database: str) -> str:
@@ -273,14 +284,19 @@ def back_up_instances(
 
     ``login`` gives an instance its user name and password.
     """
-    outcome = Outcome()
-    for instance in instances:
-        try:
-            stopping.check()
-            with closing(open_engine(login(instance))) as engine:
-                BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
-        except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
-            failure = stopping.reason() or as_ours(error)
-            outcome.fail(instance.id, None, failure)
-            note("backup", "failed", instance=instance.id, code=failure.code)
+    outcome, limit = Outcome(), wanted.limit
+    with limit.enforced() if limit else nullcontext():
+        for instance in instances:
+            try:
+                stopping.check()
+                if limit:
+                    limit.sleep(0)
+                with closing(open_engine(login(instance))) as engine:
+                    BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
+            except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
+                failure = stopping.reason() or as_ours(error)
+                if limit and limit.is_over and not stopping.reason():
+                    failure = limit.error(f"instance {instance.id} had its turn")
+                outcome.fail(instance.id, None, failure)
+                note("backup", "failed", instance=instance.id, code=failure.code)
     return outcome

@@ -26,6 +26,7 @@ from ...errors import (
     QueryFailedError,
     TargetUnfitError,
 )
+from ...limit import cut_by
 from ..connect import driver_sentence
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -97,7 +98,7 @@ def wrapped(connection: sqlite3.Connection) -> Iterator[sa.Connection]:
     """SQLAlchemy over a plain connection, which is closed at the end."""
     try:
         engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=sa.pool.NullPool)
-        with engine.connect() as wrapper:
+        with cut_by(connection.interrupt), engine.connect() as wrapper:
             yield wrapper
     finally:
         connection.close()
