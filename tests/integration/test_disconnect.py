@@ -160,7 +160,7 @@ def progress_files() -> list[Path]:
 def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_path: Path) -> None:
     """Who follows connects again; who does not is told that the host is gone. Both backups go on all the same."""
     workshop = Workshop(tmp_path)
-    watched_task = options(server, workshop, "one", stop_after_disconnect=PATIENCE)
+    watched_task = options(server, workshop, "one", stop_after_disconnect=6 * PATIENCE)
     site = Site(tmp_path, sshd, {"db1": watched_task, "db2": options(server, workshop, "two")})
     staged = workshop.root / ".staging"
     with site.playing("db1", terminal=True) as watched, site.playing("db2", terminal=False) as unseen:
@@ -193,7 +193,7 @@ def test_a_controller_that_dies(server: MariaDBServer, sshd: SSHServer, tmp_path
         play.process.wait()
         killed = time.monotonic()
         wait_until(lambda: not dumps("two"))
-        assert PATIENCE / 2 < time.monotonic() - killed < 3 * PATIENCE
+        assert time.monotonic() - killed < 3 * PATIENCE
         wait_until(lambda: len(workshop.folders()) == 1 and not workshop.stray() and not progress_files())
         wait_until(lambda: not play.session(), play.session)
         assert " % " not in play.output
