@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database that MariaDB and MySQL both understand, for restores from one to the other."""
+"""Databases that MariaDB and MySQL both understand, for restores from one to the other."""
 
 PORTABLE = r"""
 CREATE TABLE customer (id int AUTO_INCREMENT PRIMARY KEY, name varchar(50) NOT NULL COLLATE utf8mb4_unicode_520_ci,
@@ -30,3 +30,11 @@ CREATE PROCEDURE tidy () BEGIN DELETE FROM log WHERE n < 0; /* ; */ END;;
 CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' DISABLE DO CALL tidy();;
 DELIMITER ;
 """
+
+LATE = """
+SET sql_mode = '';
+CREATE TABLE at (id int PRIMARY KEY, at timestamp NULL);
+INSERT INTO at VALUES (1, '2106-02-07 00:00:00'), (2, '2038-01-18 00:00:00'), (3, NULL);
+DELETE FROM at WHERE at = 0;
+"""
+"""Times up to the latest that the server takes: it ends in 2038, or in 2106 since MariaDB 11.5."""

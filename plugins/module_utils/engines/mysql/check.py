@@ -12,6 +12,7 @@ from ...config import Instance
 from ...errors import NotFoundError, TargetExistsError, TargetUnfitError
 from ..base import Inventory, RestoreRequest
 from . import catalog
+from .lacking import check_lacking, shorter_timestamps
 from .tools import FLAVOURS, series
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
         "Install the plugins on the target.",
     )  # fmt: skip
     flavour = "mariadb" if "MariaDB" in version else "mysql"
-    return [*_crossing(where, request, flavour, version), *_definers(connection, where, inventory)]
+    return [
+        *_crossing(where, request, flavour, version),
+        *check_lacking(connection, where, inventory.notes),
+        *_definers(connection, where, inventory),
+    ]
 
 
 def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
@@ -104,6 +109,11 @@ def _check_known(where: str, what: str, used: Iterable[str], known: set[str], cu
 
 def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -> list[str]:
     source, notes = request.source, request.source.inventory.notes
+    if notes["versioned"] and notes["history"] and shorter_timestamps(source.flavour, source.server_version, version):
+        raise TargetUnfitError(
+            f"{where} of version {version} keeps times up to 2038, and rows of system-versioned tables end in 2106 "
+            f"since MariaDB 11.5: {', '.join(notes['versioned'][:5])}. Restore to MariaDB 11.5 or newer."
+        )
     if source.flavour == flavour:
         if series(source.server_version) > series(version):
             return [f"The backup comes from version {source.server_version}, newer than {version} of the target."]
