@@ -221,7 +221,8 @@ def test_line_09_collations_of_sessions_that_the_target_lacks(
     server.create(
         "l09",
         f"SET NAMES utf8mb4 COLLATE {COLLATION}; CREATE VIEW v AS SELECT 'a' AS a; CREATE TABLE t (a int);"
-        "CREATE FUNCTION f () RETURNS int DETERMINISTIC RETURN 'a' = 'b'; CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW DO 1",
+        "CREATE FUNCTION f () RETURNS int DETERMINISTIC RETURN 'a' = 'b';"
+        "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW DO 1",
     )
     source = take(server.instance(), "l09", tmp_path)
     (warning,) = bring_back(source, other.instance(), "l09").warnings
