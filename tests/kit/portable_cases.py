@@ -10,7 +10,7 @@ INSERT INTO customer (name, born) VALUES ('Zoë 🦆', '1970-01-01'), ('O''Neil 
 CREATE TABLE purchase (id bigint unsigned PRIMARY KEY, customer int,
     at timestamp(3) NOT NULL DEFAULT current_timestamp(3),
     cents decimal(20, 4), state enum('open', 'paid', 'it''s') CHARACTER SET latin1 DEFAULT 'open', photo longblob,
-    flags bit(9), place point NOT NULL, doubled decimal(21, 4) AS (cents * 2) STORED,
+    flags bit(9), place point NOT NULL,
     KEY (customer, at), SPATIAL KEY (place), CONSTRAINT buyer FOREIGN KEY (customer) REFERENCES customer (id)
     ON DELETE CASCADE, CONSTRAINT sane CHECK (cents >= 0)) COMMENT 'it''s; a "comment" ü';
 INSERT INTO purchase (id, customer, at, cents, state, photo, flags, place) VALUES
@@ -38,3 +38,9 @@ INSERT INTO at VALUES (1, '2106-02-07 00:00:00'), (2, '2038-01-18 00:00:00'), (3
 DELETE FROM at WHERE at = 0;
 """
 """Times up to the latest that the server takes: it ends in 2038, or in 2106 since MariaDB 11.5."""
+
+GENERATED = """
+CREATE TABLE computed (id int PRIMARY KEY, at timestamp NULL, doubled int AS (id * 2) STORED, text varchar(9)
+    AS (concat('v', id)) VIRTUAL, KEY (text));
+INSERT INTO computed (id, at) VALUES (1, '2026-03-29 02:30:00'), (2, NULL);
+"""

@@ -157,6 +157,8 @@ def document(lines: Mapping[tuple[str, str], Sequence[Case]], exchange: Mapping[
          "Tables with many types, foreign keys, partitions, a view, a trigger, routines and an event."),
         ("MariaDB and MySQL, with what only one of them has", "mysql", "-own",
          "The database of lines 1 to 24, with all that the source's flavour knows."),
+        ("MariaDB and MySQL, generated columns", "mysql", "-generated",
+         "mariadb-dump writes the values of generated columns, and MySQL takes none."),
         ("MariaDB and MySQL, the latest TIMESTAMP", "mysql", "-late",
          "A TIMESTAMP ends in 2038, in MariaDB since 11.5 in 2106. The table holds the latest that the source takes."),
     ):  # fmt: skip

@@ -79,6 +79,11 @@ class TableInfo:
     size_bytes: int = field(default=0, compare=False)
 
     @property
+    def generated(self) -> bool:
+        """Whether the server computes any of its columns."""
+        return any(column[9] and column[9] not in ("ROW START", "ROW END") for column in self.columns)
+
+    @property
     def range_column(self) -> str | None:
         """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
         is an integer. None where there is no such column, or where a snapshot doesn't show all rows alike."""

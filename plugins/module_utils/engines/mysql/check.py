@@ -12,7 +12,7 @@ from ...config import Instance
 from ...errors import NotFoundError, TargetExistsError, TargetUnfitError
 from ..base import Inventory, RestoreRequest
 from . import catalog
-from .lacking import check_lacking, shorter_timestamps
+from .lacking import check_lacking, check_times
 from .tools import FLAVOURS, series
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
     flavour = "mariadb" if "MariaDB" in version else "mysql"
     return [
         *_crossing(where, request, flavour, version),
+        *check_times(where, request.source, version),
         *check_lacking(connection, where, inventory.notes),
         *_definers(connection, where, inventory),
     ]
@@ -109,11 +110,6 @@ def _check_known(where: str, what: str, used: Iterable[str], known: set[str], cu
 
 def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -> list[str]:
     source, notes = request.source, request.source.inventory.notes
-    if notes["versioned"] and notes["history"] and shorter_timestamps(source.flavour, source.server_version, version):
-        raise TargetUnfitError(
-            f"{where} of version {version} keeps times up to 2038, and rows of system-versioned tables end in 2106 "
-            f"since MariaDB 11.5: {', '.join(notes['versioned'][:5])}. Restore to MariaDB 11.5 or newer."
-        )
     if source.flavour == flavour:
         if series(source.server_version) > series(version):
             return [f"The backup comes from version {source.server_version}, newer than {version} of the target."]
@@ -124,6 +120,12 @@ def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -
         raise TargetUnfitError(
             f"{where} is {titles[1]}, which has neither sequences nor system-versioned tables, and the backup holds "
             f"{', '.join(own[:5])}. Restore to {titles[0]}."
+        )
+    computed = notes.get("generated", ())
+    if computed and source.flavour == "mariadb":
+        raise TargetUnfitError(
+            f"{where} is {titles[1]}, which takes no values for generated columns, and the backup holds them, as "
+            f"mariadb-dump writes them: tables {', '.join(computed[:5])}. Restore to {titles[0]}."
         )
     return [f"The backup comes from {titles[0]}, the target is {titles[1]}: compare what matters to you afterwards."]
 

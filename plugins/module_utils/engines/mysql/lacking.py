@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import TargetUnfitError
+from ..base import Source
 from . import catalog
 from .dump import FAITHFUL_SQL_MODE, HEADER_BYTES
 from .tools import series
@@ -105,6 +106,35 @@ def shorter_timestamps(flavour: str, version: str, target_version: str) -> bool:
         return flavour == "mariadb" and series(version) >= _LONG_TIMESTAMPS
 
     return long(flavour, version) and not long("mariadb" if "MariaDB" in target_version else "mysql", target_version)
+
+
+def must_be_strict(source: Source, target_version: str) -> bool:
+    """Whether data has to be loaded with ``strictly``, lest late times become zeros.
+
+    MariaDB's tool writes the values of generated columns, and a strict session takes none.
+    """
+    notes = source.inventory.notes
+    shorter = shorter_timestamps(source.flavour, source.server_version, target_version)
+    return bool(shorter and notes.get("timestamps") and not notes["generated"])
+
+
+def check_times(where: str, source: Source, target_version: str) -> list[str]:
+    """Warns where times may be too late for the target and nothing would refuse them; raises TargetUnfitError where
+    some are for sure: the past rows of system-versioned tables."""
+    notes = source.inventory.notes
+    if not shorter_timestamps(source.flavour, source.server_version, target_version):
+        return []
+    if notes["versioned"] and notes["history"]:
+        raise TargetUnfitError(
+            f"{where} of version {target_version} keeps times up to 2038, and rows of system-versioned tables end in "
+            f"2106 since MariaDB 11.5: {', '.join(notes['versioned'][:5])}. Restore to MariaDB 11.5 or newer."
+        )
+    if not notes.get("timestamps") or must_be_strict(source, target_version):
+        return []
+    return [
+        f"{where} of version {target_version} keeps times up to 2038: later ones become zero in columns of the type "
+        f"TIMESTAMP of {', '.join(notes['timestamps'][:5])}."
+    ]
 
 
 def strictly(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from ...streams import read_chunks
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from ..connect import run_quoted, translated_errors
 from . import catalog
-from .lacking import find_lacking, shorter_timestamps, strictly
+from .lacking import find_lacking, must_be_strict, strictly
 from .script import SchemaScript, data_script, objects_script, renamed_view
 from .tools import Flavour, Login, Tool, client_arguments
 
@@ -93,9 +93,7 @@ class Restore:
         self._warnings: list[str] = []
         self._missing_views = 0
         self._lacking = self._query(lambda connection: find_lacking(connection, self._inventory.notes))
-        self._strict = self._inventory.notes.get("timestamps") and shorter_timestamps(
-            request.source.flavour, request.source.server_version, self._query(catalog.server_version)
-        )
+        self._strict = must_be_strict(request.source, self._query(catalog.server_version))
 
     def run(self) -> Restored:
         stored = self._query(lambda connection: catalog.stored_name(connection, self._request.database))
