@@ -27,7 +27,7 @@ from .backup import newest_regular
 from .info import describe_instance
 from .objectives import Objectives
 from .usage import Sample, growth, with_sample
-from .words import duration_words
+from .words import BAD_RESULTS, duration_words
 
 OK, LATE, MISSING, FAILED = "ok", "late", "missing", "failed"
 UNREACHABLE, EXCLUDED, GONE = "unreachable", "excluded", "gone"
@@ -35,8 +35,6 @@ STATES = (FAILED, MISSING, LATE, UNREACHABLE, OK, EXCLUDED, GONE)
 """Worst first. A database that is ``gone`` is no longer on the server, or its instance no longer in the inventory."""
 
 HARMLESS = (OK, EXCLUDED, GONE)
-BAD_RESULTS = ("failed", "missed")
-"""What may have become of the run of a job that is no good."""
 SHRUNK = 50
 """A newest backup that is this many percent smaller than those before it is worth a look."""
 

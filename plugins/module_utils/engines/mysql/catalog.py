@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import Database
 from ..connect import run_quoted
+from .keys import KeyColumn
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.expression import ColumnElement
@@ -32,7 +33,6 @@ TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
 _WRONG_VALUE = 1231
 """ER_WRONG_VALUE_FOR_VAR: a variable can't be set to this (MySQL manual, "Server Error Message Reference")."""
-_INTEGER = re.compile(r"(?:tiny|small|medium|big)?int\b")
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
 ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
 
@@ -84,14 +84,18 @@ class TableInfo:
         return any(column[9] and column[9] not in ("ROW START", "ROW END") for column in self.columns)
 
     @property
-    def range_column(self) -> str | None:
+    def range_column(self) -> KeyColumn | None:
         """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
-        is an integer. None where there is no such column, or where a snapshot doesn't show all rows alike."""
+        is an integer, text or bytes. None where there is no such column, or where a snapshot doesn't show all rows
+        alike."""
         if self.kind != BASE_TABLE or self.engine != "InnoDB":
             return None
         first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)
-        types = {column[1]: str(column[2]) for column in self.columns}
-        return first if first and _INTEGER.match(types.get(first, "")) else None
+        for column in self.columns:
+            key = KeyColumn(column[1], str(column[2]), column[8])
+            if key.name == first and key.has_ranges:
+                return key
+        return None
 
 
 def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
