@@ -195,7 +195,8 @@ def reading(
     redact: Redact = _as_is,
 ) -> Iterator[BinaryIO]:
     """Runs a command and gives its standard output. Leaving cleanly raises ToolFailedError unless it ended with 0."""
-    with ending(Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)) as child:
+    child = Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)
+    with ending(child):
         yield child.stdout
 
 
