@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Receivers of notifications: one for HTTP, one for mail; both keep what they are told.
 
-On loopback, unless somebody wants them elsewhere. Nothing but Python is needed, so that hosts of tests can run this file.
+On loopback, unless somebody wants them elsewhere. It needs nothing but Python, so that hosts of tests can run it.
 """
 
 from __future__ import annotations

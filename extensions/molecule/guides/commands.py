@@ -1,7 +1,7 @@
 """Prints, as one script, the commands of docs/quickstart.md and of the README.
 
-The inventory is that of the README, with the lines of the quick start for one machine. A command that names a backup of the day
-on which the README was written gets the first one of that database.
+The inventory is that of the README, with the lines of the quick start for one machine. A command that names a backup
+of the day on which the README was written gets the first one of that database.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Takes webhooks at port 8080 and mail at port 8025 until it is ended, and keeps what they say in told.json beside it."""
+"""Takes webhooks at port 8080 and mail at port 8025 until it is ended; told.json beside it has what they say."""
 
 import json
 import time
