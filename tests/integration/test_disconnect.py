@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from kit.mariadb import MariaDBServer
 from kit.modules import ModuleRun, run_module
 from kit.plays import ANSIBLE_PLAYBOOK
 from kit.sshd import SSHServer, ssh_server
+from kit.waiting import progress_files, wait_until
 from kit.workshop import Workshop
 
 RATE = 350_000
@@ -135,13 +136,6 @@ class Playing:
         self.process.wait()
 
 
-def wait_until(condition: Callable[[], Any], told: Callable[[], Any] = str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.1)
-
-
 def dumps(database: str) -> list[int]:
     """The programs on this machine that dump a database."""
     found = []
@@ -151,10 +145,6 @@ def dumps(database: str) -> list[int]:
             if words[0].endswith(b"mariadb-dump") and database.encode() in words:
                 found.append(int(path.parent.name))
     return found
-
-
-def progress_files() -> list[Path]:
-    return list(Path("/tmp").glob("vya-backupdb-*.progress"))
 
 
 def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_path: Path) -> None:
