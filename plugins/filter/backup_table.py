@@ -42,7 +42,7 @@ _value:
   elements: str
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -50,7 +50,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.words impo
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
-DUE = "due"
+DUE, FAILED = "due", "FAILED"
 COPY_DUE = "to copy"
 USERS = "(users)"
 """Stands for a database in the lines of users_backup."""
@@ -76,7 +76,7 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield (
             str(result.get("item", COPIES)),
             "",
-            "FAILED",
+            FAILED,
             "",
             "",
             f"{result.get('code', 'error')}: {result.get('msg', '')}",
@@ -93,7 +93,19 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for entry in result["not_due"]:
         yield row(entry, "not due", entry["reason"])
     for entry in result["failures"]:
-        yield row(entry, "FAILED", f"{entry['code']}: {entry['error']}")
+        yield row(entry, FAILED, f"{entry['code']}: {entry['error']}")
+
+
+def _once(rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """What fails for an instance as a whole fails for its accounts, too: that is told once."""
+    told = set()
+    for row in rows:
+        instance, subject, result, *_amounts, why = row
+        if result == FAILED and subject in ("", USERS) and (instance, why) in told:
+            continue
+        if result == FAILED and not subject:
+            told.add((instance, why))
+        yield row
 
 
 def _copy_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -109,11 +121,11 @@ def _copy_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             why = sets[0]["id"] if len(sets) == 1 else f"{len(sets)} backups, the newest {sets[0]['id']}"
             yield *subject, what, size, time, f"{why} ({result['to']})"
     for entry in result["failures"]:
-        yield *_subject(entry), "FAILED", "", "", f"{entry['code']}: {entry['error']}"
+        yield *_subject(entry), FAILED, "", "", f"{entry['code']}: {entry['error']}"
 
 
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [row for result in results for row in _rows(result)]
+    rows = list(_once(row for result in results for row in _rows(result)))
     table = lines(HEADER, rows)
     # {repository}/{host}/{instance}/{database}/{date}/{id}
     places = {str(PurePath(entry["path"]).parents[3]) for result in results for entry in result.get("backups", [])}

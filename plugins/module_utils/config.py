@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidConfigError, NotFoundError, PermissionDeniedError
+from .problems import Problems
 from .streams import LEVELS
 
 ENGINES = ("mysql", "postgresql", "sqlite")
@@ -93,14 +94,8 @@ def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-class _Problems:
-    """Collects every wrong value with its path, so that all are reported at once."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def add(self, path: str, sentence: str) -> None:
-        self.found.append(f"{path}: {sentence}")
+class _Problems(Problems):
+    """What may be wrong with the values of a configuration file."""
 
     def mapping(self, value: Any, path: str, known: Iterable[str]) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
@@ -108,7 +103,7 @@ class _Problems:
             return {}
         for name in value:
             if name not in known:
-                self.add(_join(path, name), f"is unknown (known: {', '.join(sorted(known))})")
+                self.unknown(_join(path, name), sorted(known))
         return {name: item for name, item in value.items() if item is not None}
 
     def choice(self, values: Mapping[str, Any], name: str, path: str, choices: Iterable[str], default: str) -> str:
@@ -155,10 +150,6 @@ class _Problems:
             return tuple(value) or default
         self.add(_join(path, name), "must be a list of names or patterns")
         return default
-
-    def raise_if_any(self, where: str) -> None:
-        if self.found:
-            raise InvalidConfigError(f"{where}: " + "; ".join(self.found))
 
 
 _INSTANCE_KEYS = (

@@ -224,6 +224,12 @@ class VaultSecretMissingError(BackupdbError):
     code = "vault_secret_missing"
 
 
+class WorkInterruptedError(BackupdbError):
+    """Somebody asked for the end of the work, or nobody asked for it any more."""
+
+    code = "interrupted"
+
+
 class MailFailedError(BackupdbError):
     """A message could not be handed to the mail server."""
 

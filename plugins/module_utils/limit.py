@@ -1,58 +1,17 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A limit to the time that work may take, and what cuts off work that waits for others: programs, servers, a copy."""
+"""A limit to the time that work may take."""
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from .errors import InvalidConfigError, TimedOutError
-
-AGAIN_SECONDS = 0.2
-"""What starts after the time is over is cut off so much later at most."""
-
-Cut = Callable[[], object]
-
-_lock = threading.Lock()
-_numbers = itertools.count()
-_cuts: dict[int, Cut] = {}
-
-
-def add_cut(cut: Cut) -> int:
-    """Says how something can be cut off that waits for others; it may be called from any thread, and more than once.
-    Returns what ``drop_cut`` wants to know."""
-    with _lock:
-        number = next(_numbers)
-        _cuts[number] = cut
-    return number
-
-
-def drop_cut(number: int) -> None:
-    with _lock:
-        _cuts.pop(number, None)
-
-
-@contextmanager
-def cut_by(cut: Cut) -> Iterator[None]:
-    """``cut`` cuts off what is done in the context."""
-    number = add_cut(cut)
-    try:
-        yield
-    finally:
-        drop_cut(number)
-
-
-def _cut_off() -> None:
-    with _lock:
-        cuts = list(_cuts.values())
-    for cut in cuts:
-        with suppress(Exception):  # it has ended meanwhile
-            cut()
+from .stopping import cut_off
 
 
 class TimeLimit:
@@ -93,9 +52,7 @@ class TimeLimit:
         def watch() -> None:
             if not done.wait(self._seconds):
                 self._over.set()
-                while not done.is_set():
-                    _cut_off()
-                    done.wait(AGAIN_SECONDS)
+                cut_off(done)
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule, env_fallback  # type: ignore[import-untyped]
 from ansible.module_utils.common.respawn import respawn_module  # type: ignore[import-untyped]
 
+from . import stopping
 from .audit import AuditLog
 from .config import DEFAULT_CONFIG_FILE, ENGINES, TLS_MODES, HostConfig, Instance, load_config, parse_instance
 from .errors import BackupdbError, InvalidConfigError, KeyMissingError, LibraryMissingError, as_ours
@@ -147,6 +149,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         super().__init__(argument_spec={**COMMON_SPEC, **argument_spec}, supports_check_mode=True, **arguments)
         os.umask(PRIVATE_UMASK)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret of the process
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what sshd sends when the connection is lost: the work goes on
+        stopping.stop_on(signal.SIGTERM)
         if needs_libraries:
             self._require_libraries()
         self._secrets: list[str | None] = [

@@ -87,6 +87,15 @@ options:
       - Ansible sets it itself where it runs in a terminal, and then shows a line a host while the backup runs, such as
         C(db1 shop/appdb 43 % 1.2/2.8 GB 85 MB/s ETA 0:19), unless the variable C(backupdb_progress) is V(false).
     type: path
+  stop_after_disconnect:
+    description:
+      - After so many seconds without a sign of Ansible the backup ends, and leaves nothing behind. 10 at least.
+      - Without it, or with V(0), a backup goes on to its end when the controller or its connection is lost.
+      - Ansible follows the backup then, and gives a sign at least every quarter of this time. A connection that is lost
+        and comes back in time does no harm.
+      - In a task with C(async) nobody follows, and the option has no effect.
+    type: int
+    default: 0
   compression:
     description: The compression. Without it, what the configuration file says, or else V(zstd).
     type: str
@@ -292,13 +301,14 @@ def add_users(
     outcome.not_due += done.not_due
 
 
-def watched(path: str | None) -> AbstractContextManager[Any]:
+def watched(path: str | None, patience: int) -> AbstractContextManager[Any]:
     """What tells those who watch how far the backup is, or nothing."""
-    if path is None:
+    if path is None and not patience:
         return nullcontext()
-    from ..module_utils.operations.progress import Progress
+    from ..module_utils.operations.progress import Progress, check_patience
 
-    return closing(Progress(path))
+    check_patience(patience)
+    return closing(Progress(path, patience)) if path else nullcontext()
 
 
 def main() -> None:
@@ -314,6 +324,7 @@ def main() -> None:
             "time_limit": {"type": "str"},
             "nice": {"type": "int"},
             "progress_file": {"type": "path"},
+            "stop_after_disconnect": {"type": "int", "default": 0},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
             **COMPRESSION_SPEC,
             **SEAL_SPEC,
@@ -342,7 +353,7 @@ def main() -> None:
         lower_priority(options["nice"], options["ionice"])
         keyring, created = module.sealing_keyring()
         instances = module.instances()
-        with watched(options["progress_file"]) as progress:
+        with watched(options["progress_file"], options["stop_after_disconnect"]) as progress:
             outcome = back_up_instances(
                 instances,
                 module.repository(),

@@ -33,10 +33,11 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository import sft
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.ssh import RefusedError, parse_destination
 from kit import sqlite
 from kit.barehost import bare_host
+from kit.central import Store, store
 from kit.modules import ModuleRun, run_module
 from kit.plays import Controller
 from kit.postgres import PostgresServer
-from kit.sshd import Store, make_key, store
+from kit.sshd import make_key
 from kit.workshop import HOST, Workshop
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "central.md"
@@ -196,7 +197,7 @@ def test_a_lost_connection_fails_the_rest_and_the_next_run_sends_it(
     shop.back_up(sqlite.instance(tmp_path / "data"))
     run = ModuleRun("replicate", **options(shop, central))
     wait_until(lambda: incoming_bytes(central) > 0, run)
-    for session in central.sessions():
+    for session in central.server.sessions():
         os.kill(session, signal.SIGKILL)
     result = run.result()
     assert (result["failed"], result["code"], len(result["failures"])) == (True, "connection_failed", 2), result
@@ -227,7 +228,7 @@ def test_what_keeps_everything_from_being_copied(
     shop.repository.prepare()
     key = make_key(tmp_path / "other")
     (tmp_path / "empty").touch()
-    (tmp_path / "wrong").write_text(f"[127.0.0.1]:{central.port} {key}\n")
+    (tmp_path / "wrong").write_text(f"[127.0.0.1]:{central.server.port} {key}\n")
     names = {value: str(tmp_path / value) for value in ("other", "empty", "wrong")}
     options = central.options(**{name: names.get(value, value) for name, value in changes.items()})
     with pytest.raises(BackupdbError, match=words) as caught:

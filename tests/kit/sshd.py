@@ -1,116 +1,120 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A private SSH server on loopback, with keys of its own: what a central store is to those who copy backups to it."""
+"""This machine as a host that is reached through a real sshd: on a port of loopback, with keys of its own."""
 
 from __future__ import annotations
 
+import getpass
 import os
-import pwd
+import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.ssh import Destination
-
 from .barehost import free_port
 
-SSHD = "/usr/sbin/sshd"
-CONFIG = """
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/key.pub
+SETTINGS = """ListenAddress 127.0.0.1:{port}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
 PidFile none
 StrictModes no
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-PermitRootLogin yes
+PermitRootLogin prohibit-password
+MaxStartups 100
 Subsystem sftp internal-sftp
 {more}
 """
 
 
-@dataclass
-class Store:
-    """A server, and the folder that it offers."""
-
-    port: int
-    folder: Path
-    settings: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def user(self) -> str:
-        return pwd.getpwuid(os.geteuid()).pw_name
-
-    def options(self, **changes: Any) -> dict[str, Any]:
-        """What the option ``to`` of the module replicate needs."""
-        return {
-            "host": "127.0.0.1",
-            "port": self.port,
-            "user": self.user,
-            "folder": str(self.folder),
-            "identity_file": str(self.settings / "key"),
-            "known_hosts": str(self.settings / "known_hosts"),
-            **changes,
-        }
-
-    def destination(self, **changes: Any) -> Destination:
-        return Destination(**self.options(**changes))
-
-    def sets(self) -> list[Path]:
-        """Every set folder of the store, told by the file system alone."""
-        return sorted(path.parent for path in self.folder.glob("*/*/*/*/*/manifest.json"))
-
-    def stray(self) -> list[str]:
-        """The files in the store that are no part of a set."""
-        owned = self.sets()
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return sorted(str(path) for path in files if not any(path.is_relative_to(folder) for folder in owned))
-
-    def sessions(self) -> list[int]:
-        """The processes of the server that serve somebody."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(child) for child in children]
-
-
 def make_key(path: Path) -> str:
     """A new key pair; returns the public key without its comment."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return " ".join(path.with_name(f"{path.name}.pub").read_text().split()[:2])
 
 
+def _children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _name(pid: int) -> str:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+class SSHServer:
+    """A running sshd. ``variables`` are what the inventory says to reach it; ``more`` are lines for its settings."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        key = make_key(folder / "host")
+        make_key(folder / "user")
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists on this folder
+        self.port = free_port()
+        (folder / "known").write_text(f"[127.0.0.1]:{self.port} {key}\n")
+        (folder / "settings").write_text(SETTINGS.format(port=self.port, folder=folder, more="\n".join(more)))
+        program = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+        assert program
+        with (folder / "log").open("wb") as log:
+            command = [program, "-D", "-e", "-f", folder / "settings"]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.variables: dict[str, Any] = {
+            "ansible_connection": "ssh",
+            "ansible_host": "127.0.0.1",
+            "ansible_port": self.port,
+            "ansible_user": getpass.getuser(),
+            "ansible_ssh_private_key_file": str(folder / "user"),
+            "ansible_ssh_common_args": f"-F none -o UserKnownHostsFile={folder}/known -o StrictHostKeyChecking=yes",
+            "ansible_control_path_dir": str(folder / "c"),
+            "ansible_remote_tmp": str(folder / "tmp"),
+            "ansible_async_dir": str(folder / "async"),
+        }
+        self._wait()
+
+    def _wait(self) -> None:
+        for _turn in range(100):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.1)
+        raise RuntimeError("sshd does not answer")
+
+    def sessions(self) -> list[int]:
+        """The processes that serve somebody."""
+        return _children(self._process.pid)
+
+    def cut(self) -> int:
+        """Loses every connection that there is, as a broken line does; returns how many sshd processes that took."""
+        lost, left = 0, self.sessions()
+        while left:
+            pid = left.pop()
+            if _name(pid).startswith("sshd"):
+                left += _children(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    lost += 1
+        return lost
+
+    def stop(self) -> None:
+        self.cut()
+        self._process.kill()
+        self._process.wait()
+
+
 @contextmanager
-def store(folder: Path, *more: str) -> Iterator[Store]:
-    """A server whose account, that of the tests, may write into a folder below ``folder``; ``more`` are lines for its
-    configuration."""
-    settings, port = folder / "sshd", free_port()
-    settings.mkdir(parents=True)
-    central = folder / "central store"
-    central.mkdir(mode=0o700)
-    host_key = make_key(settings / "host_key")
-    make_key(settings / "key")
-    (settings / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (settings / "config").write_text(CONFIG.format(port=port, folder=settings, more="\n".join(more)))
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    with (settings / "log").open("wb") as log:
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", settings / "config"], stdin=subprocess.DEVNULL, stderr=log)
+def ssh_server(folder: Path, *more: str) -> Iterator[SSHServer]:
+    server = SSHServer(folder, *more)
     try:
-        for _turn in range(200):
-            with socket.socket() as probe:
-                if process.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        assert process.poll() is None, (settings / "log").read_text()
-        yield Store(port, central, settings, process)
+        yield server
     finally:
-        process.terminate()
-        process.wait()
+        server.stop()

@@ -98,6 +98,17 @@ def test_users_stand_for_a_database() -> None:
     ]
 
 
+def test_an_instance_that_does_not_answer_is_told_once() -> None:
+    nothing = {"backups": [], "planned": [], "not_due": []}
+    down = {"instance": "my1", "code": "connection_failed", "error": "Down."}
+    databases = {**nothing, "failures": [{**down, "database": None}]}
+    other = {**nothing, "failures": [down, {**down, "error": "No right to read mysql.user."}]}
+    assert words(BackupTable().filters()["backup_table"]([databases, other]))[1:] == [
+        "my1 FAILED connection_failed: Down.",
+        "my1 (users) FAILED connection_failed: No right to read mysql.user.",
+    ]
+
+
 def users_table(*results: dict[str, object]) -> list[str]:
     return words(UsersTable().filters()["users_table"](list(results)))
 

@@ -25,8 +25,8 @@ from ..errors import (
     PermissionDeniedError,
     QueryFailedError,
 )
-from ..limit import add_cut, drop_cut
 from ..security.redact import Redactor
+from ..stopping import add_cut, drop_cut
 from .sentences import driver_sentence
 
 if TYPE_CHECKING:

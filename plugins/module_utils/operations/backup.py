@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from .. import stopping
 from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
@@ -180,14 +181,15 @@ class BackupRun:
         """One database's backup, or its failure, which never stops the others."""
         limit, then = self._wanted.limit, "begun"
         try:
+            stopping.check()
             if limit:
                 limit.sleep(0)
             then = "backed up"
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 return self.take(server, database, jobs=jobs)
         except Exception as error:  # noqa: BLE001 - as above
-            failure = as_ours(error)
-            if limit and limit.is_over:  # what was cut off has other words for it
+            failure = stopping.reason() or as_ours(error)
+            if limit and limit.is_over and not stopping.reason():  # what was cut off has other words for it
                 failure = limit.error(f"database {database.name} of instance {self._instance.id} was {then}")
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
@@ -252,7 +254,7 @@ class BackupRun:
         """What the bytes of a database pass on their way."""
         pace, progress, limit = self._wanted.pace, self._wanted.progress, self._wanted.limit
         chunks = limit.checked(chunks) if limit else chunks
-        chunks = pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks
+        chunks = stopping.watched(pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks)
         return progress.counted(self._label(database), chunks) if progress else chunks
 
     def _label(self, database: str) -> str:
@@ -295,11 +297,12 @@ def back_up_instances(
             try:
                 if limit:
                     limit.sleep(0)
+                stopping.check()
                 with closing(open_engine(login(instance))) as engine:
                     BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
             except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
-                failure = as_ours(error)
-                if limit and limit.is_over:
+                failure = stopping.reason() or as_ours(error)
+                if limit and limit.is_over and not stopping.reason():
                     failure = limit.error(f"instance {instance.id} had its turn")
                 outcome.fail(instance.id, None, failure)
                 note("backup", "failed", instance=instance.id, code=failure.code)

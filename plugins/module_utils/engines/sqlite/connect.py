@@ -26,7 +26,7 @@ from ...errors import (
     QueryFailedError,
     TargetUnfitError,
 )
-from ...limit import cut_by
+from ...stopping import cut_by
 from ..sentences import driver_sentence
 
 if TYPE_CHECKING:

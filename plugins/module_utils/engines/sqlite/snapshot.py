@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ...config import Instance
 from ...errors import ToolFailedError
-from ...limit import cut_by
+from ...stopping import cut_by
 from ..base import Inventory, Part, Snapshot
 from ..connect import run_quoted
 from .connect import busy, driver, opened, translated
