@@ -13,6 +13,7 @@ author: The vya.backupdb authors (@vya)
 description:
   - Turns results of M(vya.backupdb.backup) and M(vya.backupdb.users_backup) into lines of text, one line a database,
     and one for the users of an instance.
+  - One of M(vya.backupdb.replicate) becomes a line for all that was copied of a database, and one for each failure.
 positional: _input
 options:
   _input:
@@ -41,7 +42,7 @@ _value:
   elements: str
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -49,14 +50,17 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.words impo
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
-DUE = "due"
+DUE, FAILED = "due", "FAILED"
+COPY_DUE = "to copy"
 USERS = "(users)"
 """Stands for a database in the lines of users_backup."""
+COPIES = "(copies)"
+"""Stands for an instance where nothing at all could be copied."""
 
 
 def _subject(entry: Mapping[str, Any]) -> tuple[str, str]:
     is_users = entry.get("kind") == "users" or "database" not in entry
-    return entry["instance"], USERS if is_users else entry["database"] or ""
+    return entry["instance"] or "", USERS if is_users else entry["database"] or ""
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -65,11 +69,14 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         words = "" if size is None else size_words(size)
         return *_subject(entry), what, words, time, why
 
+    if "copied" in result:
+        yield from _copy_rows(result)
+        return
     if "backups" not in result:
         yield (
-            str(result.get("item", "")),
+            str(result.get("item", COPIES)),
             "",
-            "FAILED",
+            FAILED,
             "",
             "",
             f"{result.get('code', 'error')}: {result.get('msg', '')}",
@@ -86,11 +93,39 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for entry in result["not_due"]:
         yield row(entry, "not due", entry["reason"])
     for entry in result["failures"]:
-        yield row(entry, "FAILED", f"{entry['code']}: {entry['error']}")
+        yield row(entry, FAILED, f"{entry['code']}: {entry['error']}")
+
+
+def _once(rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """What fails for an instance as a whole fails for its accounts, too: that is told once."""
+    told = set()
+    for row in rows:
+        instance, subject, result, *_amounts, why = row
+        if result == FAILED and subject in ("", USERS) and (instance, why) in told:
+            continue
+        if result == FAILED and not subject:
+            told.add((instance, why))
+        yield row
+
+
+def _copy_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    tried = {(*_subject(entry), entry["id"]) for entry in [*result["copied"], *result["failures"]]}
+    waiting = [entry for entry in result["planned"] if (*_subject(entry), entry["id"]) not in tried]
+    for what, entries in (("copied", result["copied"]), (COPY_DUE, waiting)):
+        subjects: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for entry in entries:
+            subjects.setdefault(_subject(entry), []).append(entry)
+        for subject, sets in subjects.items():
+            size = size_words(sum(entry["stored_bytes"] for entry in sets))
+            time = f"{sum(entry['duration_seconds'] for entry in sets):.1f} s" if what != COPY_DUE else ""
+            why = sets[0]["id"] if len(sets) == 1 else f"{len(sets)} backups, the newest {sets[0]['id']}"
+            yield *subject, what, size, time, f"{why} ({result['to']})"
+    for entry in result["failures"]:
+        yield *_subject(entry), FAILED, "", "", f"{entry['code']}: {entry['error']}"
 
 
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    rows = [row for result in results for row in _rows(result)]
+    rows = list(_once(row for result in results for row in _rows(result)))
     table = lines(HEADER, rows)
     # {repository}/{host}/{instance}/{database}/{date}/{id}
     places = {str(PurePath(entry["path"]).parents[3]) for result in results for entry in result.get("backups", [])}

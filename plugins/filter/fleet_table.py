@@ -50,8 +50,8 @@ HEADER = ("HOST", "CODE", "WHAT FAILED")
 
 
 def _results(known: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for name in ("__backup_run", "__backup_users_run"):
-        yield from known.get(name, {}).get("results", [])
+    yield from known.get("__backup_run", {}).get("results", [])
+    yield known.get("__backup_copy", {})
 
 
 def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -38,16 +38,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import duration_words, size_words
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.words import (
+    BAD_RESULTS,
+    duration_words,
+    size_words,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import parse_time
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = (
     "INSTANCE", "DATABASE", "NEWEST BACKUP", "AGE", "SIZE", "ROWS", "BACKUPS", "VERIFIED", "NEXT DUE", "STATE", "NOTE",
 )  # fmt: skip
-BAD = ("failed", "missed")
-"""Results of scheduled jobs that are told."""
-
 USERS = "(users)"
 """Stands for a database in the lines of accounts."""
 
@@ -129,7 +130,7 @@ def status_table(status: Mapping[str, Any]) -> list[str]:
     jobs = [
         f"Job {entry['job']} {entry['result'].upper()}: {entry['words']}."
         for entry in status["jobs"]
-        if entry["result"] in BAD
+        if entry["result"] in BAD_RESULTS
     ]
     return [*lines(HEADER, sorted(rows)), *jobs, _room(status["repository"])]
 

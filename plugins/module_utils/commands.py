@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from . import stopping
 from .errors import ToolFailedError, ToolMissingError
 
 PIPE_BYTES = 1 << 20
@@ -110,6 +111,7 @@ class Child:
             raise ToolMissingError(f"{argv[0]} is not installed.") from None
         except OSError as error:
             raise ToolFailedError(f"{argv[0]} cannot be run: {os.strerror(error.errno or 0)}.") from None
+        self._cut = stopping.add_cut(self._process.kill)
         self._stdout: io.BufferedReader | None = None
         if self._process.stdout:
             pipe = cast(io.BufferedReader, self._process.stdout).detach()
@@ -152,6 +154,7 @@ class Child:
                 with suppress(OSError):
                     stream.close()
         status = self._process.wait()
+        stopping.drop_cut(self._cut)
         self._drain.join(TERMINATE_SECONDS)
         cast(IO[bytes], self._process.stderr).close()
         return status
@@ -192,7 +195,8 @@ def reading(
     redact: Redact = _as_is,
 ) -> Iterator[BinaryIO]:
     """Runs a command and gives its standard output. Leaving cleanly raises ToolFailedError unless it ended with 0."""
-    with ending(Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)) as child:
+    child = Child(argv, stdin=stdin, stdout=subprocess.PIPE, env=env, pass_fds=pass_fds, redact=redact)
+    with ending(child):
         yield child.stdout
 
 

@@ -9,18 +9,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from .errors import InvalidConfigError, NotFoundError, PermissionDeniedError
-from .retention.policy import parse_policy
+from .problems import Problems
 from .streams import LEVELS
-
-with suppress(ImportError):  # module.py reports a missing library before anything here runs
-    import yaml
 
 ENGINES = ("mysql", "postgresql", "sqlite")
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -98,14 +94,8 @@ def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-class _Problems:
-    """Collects every wrong value with its path, so that all are reported at once."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def add(self, path: str, sentence: str) -> None:
-        self.found.append(f"{path}: {sentence}")
+class _Problems(Problems):
+    """What may be wrong with the values of a configuration file."""
 
     def mapping(self, value: Any, path: str, known: Iterable[str]) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
@@ -113,7 +103,7 @@ class _Problems:
             return {}
         for name in value:
             if name not in known:
-                self.add(_join(path, name), f"is unknown (known: {', '.join(sorted(known))})")
+                self.unknown(_join(path, name), sorted(known))
         return {name: item for name, item in value.items() if item is not None}
 
     def choice(self, values: Mapping[str, Any], name: str, path: str, choices: Iterable[str], default: str) -> str:
@@ -160,10 +150,6 @@ class _Problems:
             return tuple(value) or default
         self.add(_join(path, name), "must be a list of names or patterns")
         return default
-
-    def raise_if_any(self, where: str) -> None:
-        if self.found:
-            raise InvalidConfigError(f"{where}: " + "; ".join(self.found))
 
 
 _INSTANCE_KEYS = (
@@ -228,6 +214,8 @@ def parse_instance(raw: Mapping[str, Any], where: str = "connection") -> Instanc
 
 def load_config(path: str) -> HostConfig:
     """Reads a host's configuration file; raises InvalidConfigError naming every wrong value with its path."""
+    import yaml  # not sooner: a host that is told its instances has no file
+
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
@@ -293,7 +281,10 @@ def _retention(raw: Any, problems: _Problems) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         problems.add("retention", "must be a mapping")
         return {}
-    problems.found += [f"retention.{problem}" for problem in parse_policy(raw)[1]]
+    if raw:
+        from .retention.policy import parse_policy
+
+        problems.found += [f"retention.{problem}" for problem in parse_policy(raw)[1]]
     return {name: value for name, value in raw.items() if value is not None}
 
 

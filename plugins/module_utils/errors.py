@@ -56,6 +56,12 @@ class AuthenticationFailedError(BackupdbError):
     code = "authentication_failed"
 
 
+class HostKeyUnknownError(BackupdbError):
+    """The host at the other end of SSH is not known by its key, or shows another one than it did."""
+
+    code = "host_key_unknown"
+
+
 class CredentialMissingError(BackupdbError):
     """The credential store has no entry of that id, or there is no store."""
 
@@ -108,6 +114,12 @@ class SchemaChangedError(BackupdbError):
     """Tables were altered while they were being dumped."""
 
     code = "schema_changed"
+
+
+class TimedOutError(BackupdbError):
+    """The work took longer than it may."""
+
+    code = "timed_out"
 
 
 class TargetExistsError(BackupdbError):
@@ -210,6 +222,12 @@ class VaultSecretMissingError(BackupdbError):
     """Ansible was given no Vault secret to encrypt the copy of a keyring with, or not the one that was asked for."""
 
     code = "vault_secret_missing"
+
+
+class WorkInterruptedError(BackupdbError):
+    """Somebody asked for the end of the work, or nobody asked for it any more."""
+
+    code = "interrupted"
 
 
 class MailFailedError(BackupdbError):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from . import commands
 from .errors import InvalidConfigError, ToolFailedError
 
 NICENESS = range(0, 20)
@@ -28,6 +27,8 @@ def lower_priority(niceness: int | None, io_class: str | None) -> None:
     if niceness is not None and niceness not in NICENESS:
         raise InvalidConfigError(f"nice: {niceness} is not between {NICENESS.start} and {NICENESS.stop - 1}.")
     if io_class is not None:
+        from . import commands
+
         try:
             commands.output(["ionice", *IO_CLASSES[io_class], f"--pid={os.getpid()}"])
         except ToolFailedError as error:
@@ -53,8 +54,8 @@ class Pace:
             self._free_at = max(self._free_at, now) + count / self._rate
             return self._free_at - now
 
-    def paced(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def paced(self, chunks: Iterable[bytes], sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
         """Passes chunks on, each when its time is over."""
         for chunk in chunks:
-            time.sleep(self._take(len(chunk)))
+            sleep(self._take(len(chunk)))
             yield chunk

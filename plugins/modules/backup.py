@@ -65,6 +65,12 @@ options:
       - How many bytes a second are read from the servers at most, before compression, all jobs together.
       - Without it, as many as they give. 65536 at least.
     type: int
+  time_limit:
+    description:
+      - How long the backups of this task may take, all databases together, such as V(2h) or V(45m).
+      - What is not done by then fails with the code V(timed_out). Its programs are ended, nothing of it is kept, and
+        the remaining databases are not begun. What was done stays.
+    type: str
   nice:
     description: The niceness of the module and of the programs that it starts, 0 to 19.
     type: int
@@ -81,6 +87,15 @@ options:
       - Ansible sets it itself where it runs in a terminal, and then shows a line a host while the backup runs, such as
         C(db1 shop/appdb 43 % 1.2/2.8 GB 85 MB/s ETA 0:19), unless the variable C(backupdb_progress) is V(false).
     type: path
+  stop_after_disconnect:
+    description:
+      - After so many seconds without a sign of Ansible the backup ends, and leaves nothing behind. 10 at least.
+      - Without it, or with V(0), a backup goes on to its end when the controller or its connection is lost.
+      - Ansible follows the backup then, and gives a sign at least every quarter of this time. A connection that is lost
+        and comes back in time does no harm.
+      - In a task with C(async) nobody follows, and the option has no effect.
+    type: int
+    default: 0
   compression:
     description: The compression. Without it, what the configuration file says, or else V(zstd).
     type: str
@@ -92,11 +107,29 @@ options:
     description: Whether the parts are sealed with a key of the keyring.
     type: bool
     default: true
+  create_keyring:
+    description:
+      - Make the keyring if there is none. Keep a copy of it in another, safe place.
+      - In check mode, nothing is made.
+    type: bool
+    default: false
+  users:
+    description:
+      - Back up the accounts, roles and grants of the instances, too, where they have changed, as
+        M(vya.backupdb.users_backup) does; one task takes less time than two.
+      - What is returned about them has no C(database), or an empty one with the C(kind) V(users).
+    type: bool
+    default: false
+  users_exclude:
+    description: With O(users), the accounts to leave out, as O(vya.backupdb.users_backup#module:exclude).
+    type: list
+    elements: str
   verify:
     description: Read every part back, open every frame and unpack it, before the set is published.
     type: bool
     default: false
 seealso:
+  - module: vya.backupdb.users_backup
   - module: vya.backupdb.restore
   - module: vya.backupdb.backup_info
 """
@@ -204,33 +237,37 @@ free_bytes:
   sample: 53687091200
 """
 
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from ..module_utils import interpreter
 
 interpreter.require_python()
 
-from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, BackupdbModule
+from ..module_utils.config import Instance
+from ..module_utils.limit import TimeLimit
+from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, JOBS_SPEC, SEAL_SPEC, BackupdbModule
 from ..module_utils.operations.backup import Outcome, Wanted, back_up_instances
-from ..module_utils.operations.progress import Progress
 from ..module_utils.operations.words import size_words
 from ..module_utils.priority import IO_CLASSES, Pace, lower_priority
 from ..module_utils.repository.catalog import parse_duration
-from ..module_utils.security.keyring import load_keyring
+from ..module_utils.security.keyring import Keyring
 from ..module_utils.streams import check_compression
+from ..module_utils.users.registry import has_users
 
 
-def result_of(outcome: Outcome, check_mode: bool) -> dict:
+def result_of(outcome: Outcome, check_mode: bool, created: bool) -> dict:
     def name(entry: dict) -> str:
-        return f"{entry['instance']}/{entry['database']}" if entry["database"] else entry["instance"]
+        database = "@users" if "database" not in entry or entry.get("kind") == "users" else entry["database"]
+        return f"{entry['instance']}/{database}" if database else entry["instance"]
 
     done = {name(entry): f"backed up, {size_words(entry['stored_bytes'])}" for entry in outcome.backups}
     otherwise = "due" if check_mode else "failed"
     failed = [f"{name(entry)}: {entry['error'].rstrip('.')}" for entry in outcome.failures]
     counts = f"{len(outcome.backups)} backed up, {len(outcome.not_due)} not due, {len(outcome.failures)} failed"
     result = {
-        "changed": bool(outcome.planned if check_mode else outcome.backups),
+        "changed": created or bool(outcome.planned if check_mode else outcome.backups),
         "msg": ". ".join([counts, *failed]) + ".",
         "backups": outcome.backups,
         "failures": outcome.failures,
@@ -245,6 +282,35 @@ def result_of(outcome: Outcome, check_mode: bool) -> dict:
     return {**result, "failed": True, "code": outcome.failures[0]["code"]} if outcome.failures else result
 
 
+def add_users(
+    outcome: Outcome, module: BackupdbModule, instances: list[Instance], keyring: Keyring | None, wanted: Wanted
+) -> None:
+    """Backs up the accounts, too, of the instances that have any, and adds what was done."""
+    having = [instance for instance in instances if has_users(instance)]
+    if not having:
+        return
+    from ..module_utils.operations.maker import SetMaker
+    from ..module_utils.operations.users_backup import UsersWanted, back_up_users
+
+    maker = SetMaker(module.repository(), keyring, wanted.method, wanted.level, note=module.note)
+    chosen = UsersWanted(wanted.host, module.params["users_exclude"] or [])
+    done = back_up_users(having, maker, chosen, module.check_mode, module.login, module.note)
+    outcome.planned += done.planned
+    outcome.backups += done.backups
+    outcome.failures += done.failures
+    outcome.not_due += done.not_due
+
+
+def watched(path: str | None, patience: int) -> AbstractContextManager[Any]:
+    """What tells those who watch how far the backup is, or nothing."""
+    if path is None and not patience:
+        return nullcontext()
+    from ..module_utils.operations.progress import Progress, check_patience
+
+    check_patience(patience)
+    return closing(Progress(path, patience)) if path else nullcontext()
+
+
 def main() -> None:
     module = BackupdbModule(
         argument_spec={
@@ -255,11 +321,15 @@ def main() -> None:
             "max_age": {"type": "str"},
             **JOBS_SPEC,
             "rate_limit": {"type": "int"},
+            "time_limit": {"type": "str"},
             "nice": {"type": "int"},
             "progress_file": {"type": "path"},
+            "stop_after_disconnect": {"type": "int", "default": 0},
             "ionice": {"type": "str", "choices": list(IO_CLASSES)},
             **COMPRESSION_SPEC,
-            "encrypt": {"type": "bool", "default": True},
+            **SEAL_SPEC,
+            "users": {"type": "bool", "default": False},
+            "users_exclude": {"type": "list", "elements": "str"},
             "verify": {"type": "bool", "default": False},
         },
         mutually_exclusive=[("instance", "connection")],
@@ -278,12 +348,14 @@ def main() -> None:
             jobs=module.jobs(),
             verify=options["verify"],
             pace=None if options["rate_limit"] is None else Pace(options["rate_limit"]),
+            limit=TimeLimit(parse_duration(options["time_limit"], "time_limit")) if options["time_limit"] else None,
         )
         lower_priority(options["nice"], options["ionice"])
-        keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
-        with closing(Progress(options["progress_file"])) if options["progress_file"] else nullcontext() as progress:
+        keyring, created = module.sealing_keyring()
+        instances = module.instances()
+        with watched(options["progress_file"], options["stop_after_disconnect"]) as progress:
             outcome = back_up_instances(
-                module.instances(),
+                instances,
                 module.repository(),
                 keyring,
                 replace(wanted, progress=progress),
@@ -291,7 +363,9 @@ def main() -> None:
                 module.login,
                 module.note,
             )
-        return result_of(outcome, module.check_mode)
+        if options["users"]:
+            add_users(outcome, module, instances, keyring, wanted)
+        return result_of(outcome, module.check_mode, created)
 
     module.run(work, event="backup")
 

@@ -50,6 +50,12 @@ options:
     description: Whether to seal the set with a key of O(keyring). Without sealing, password hashes stand in plain text.
     type: bool
     default: true
+  create_keyring:
+    description:
+      - Make the keyring if there is none. Keep a copy of it in another, safe place.
+      - In check mode, nothing is made.
+    type: bool
+    default: false
 seealso:
   - module: vya.backupdb.users_info
   - module: vya.backupdb.users_restore
@@ -129,19 +135,18 @@ from ..module_utils import interpreter
 
 interpreter.require_python()
 
-from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, BackupdbModule
+from ..module_utils.module import COMPRESSION_SPEC, INSTANCE_SPEC, SEAL_SPEC, BackupdbModule
 from ..module_utils.operations.maker import SetMaker
 from ..module_utils.operations.users_backup import UsersOutcome, UsersWanted, back_up_users
-from ..module_utils.security.keyring import load_keyring
 from ..module_utils.streams import check_compression
 from ..module_utils.users.registry import has_users
 
 
-def result_of(outcome: UsersOutcome, check_mode: bool) -> dict:
+def result_of(outcome: UsersOutcome, check_mode: bool, created: bool) -> dict:
     counts = f"{len(outcome.backups)} backed up, {len(outcome.not_due)} not due, {len(outcome.failures)} failed"
     failed = [f"{entry['instance']}: {entry['error'].rstrip('.')}" for entry in outcome.failures]
     result = {
-        "changed": bool(outcome.planned if check_mode else outcome.backups),
+        "changed": created or bool(outcome.planned if check_mode else outcome.backups),
         "msg": ". ".join([counts, *failed]) + ".",
         "backups": outcome.backups,
         "failures": outcome.failures,
@@ -165,7 +170,7 @@ def main() -> None:
             "host": {"type": "str"},
             "exclude": {"type": "list", "elements": "str"},
             **COMPRESSION_SPEC,
-            "encrypt": {"type": "bool", "default": True},
+            **SEAL_SPEC,
         },
         mutually_exclusive=[("instance", "connection")],
     )
@@ -173,14 +178,14 @@ def main() -> None:
     def work() -> dict:
         options = module.params
         method, level = module.compression()
-        keyring = load_keyring(options["keyring"]) if options["encrypt"] else None
+        keyring, created = module.sealing_keyring()
         maker = SetMaker(module.repository(), keyring, method, check_compression(method, level), note=module.note)
         wanted = UsersWanted(options["host"] or module.host_name(), options["exclude"] or [])
         check = module.check_mode
         named = options["instance"] or options["connection"]
         instances = [instance for instance in module.instances() if named or has_users(instance)]
         outcome = back_up_users(instances, maker, wanted, check, module.login, module.note)
-        return result_of(outcome, check)
+        return result_of(outcome, check, created)
 
     module.run(work, event="users_backup")
 

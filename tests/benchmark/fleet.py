@@ -4,7 +4,7 @@
 """What a play over many hosts costs the controller: ``python tests/benchmark/fleet.py --hosts 200``.
 
 The hosts are local connections to this machine, so that it bears their work, too; each has a SQLite database and a
-repository of its own. Backups that are not due are put beside ``ansible -m ping`` on the same inventory.
+repository of its own. Backups that are not due are put beside ``ansible -m ping`` on the same inventory, in turns.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +26,19 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
 MIB = 1 << 20
+SECONDS_BETWEEN_SUMS = 2.0
+"""A sum takes long to read, and would be work of its own."""
 
 
 @dataclass
 class Cost:
-    """Wall time and processor time in seconds, and the largest resident size of the controller's process in bytes."""
+    """Wall time and processor time in seconds, the largest resident size of the controller's process in bytes, and the
+    largest sum of what it and its forks take (each page once, proc_pid_smaps(5), "Pss")."""
 
     wall: float
     cpu: float
     memory: int
+    forks: int
 
 
 def peak(process: int) -> int:
@@ -45,6 +50,20 @@ def peak(process: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
+def together(process: int) -> int:
+    """What a process and the forks of it that have not become another program take now, in bytes."""
+    total = 0
+    with suppress(OSError):
+        ours = Path(f"/proc/{process}/cmdline").read_bytes()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for one in (process, *children):
+            with suppress(OSError):
+                if Path(f"/proc/{one}/cmdline").read_bytes() == ours:
+                    rollup = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+                    total += next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
+    return total
+
+
 def cost(command: list[str], folder: Path) -> Cost:
     """What a command costs, with all its children."""
     environment = {
@@ -54,21 +73,23 @@ def cost(command: list[str], folder: Path) -> Cost:
         "LC_ALL": "C.UTF-8",
     }
     with (folder / "log").open("w") as log:
-        started, memory = time.monotonic(), 0
+        started, memory, forks, looked = time.monotonic(), 0, 0, 0.0
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         while True:
             found, status, usage = os.wait4(process.pid, os.WNOHANG)
             if found:
                 break
             memory = max(memory, peak(process.pid))
+            if time.monotonic() - looked > SECONDS_BETWEEN_SUMS:
+                forks, looked = max(forks, together(process.pid)), time.monotonic()
             time.sleep(0.05)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit((folder / "log").read_text()[-4000:])
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, memory)
+    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, memory, forks)
 
 
-def make_fleet(folder: Path, count: int, forks: int) -> None:
+def make_fleet(folder: Path, count: int, forks: int, pipelining: bool = False) -> None:
     hosts = {}
     for number in range(count):
         name = f"host{number:04}"
@@ -87,7 +108,9 @@ def make_fleet(folder: Path, count: int, forks: int) -> None:
         "backupdb_max_age": "24h",
     }
     (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": common}}))
-    (folder / "ansible.cfg").write_text(f"[defaults]\nforks = {forks}\ninventory = {folder}/inventory.yml\n")
+    settings = f"[defaults]\nforks = {forks}\ninventory = {folder}/inventory.yml\n"
+    settings += f"[connection]\npipelining = {pipelining}\n"
+    (folder / "ansible.cfg").write_text(settings)
 
 
 def shipped(folder: Path) -> dict[str, int]:
@@ -122,22 +145,27 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--forks", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pipelining", action="store_true", help="send modules over the pipe of the connection")
     chosen = parser.parse_args()
     subprocess.run([ROOT / "tests" / "tools" / "link"], check=True)
     with tempfile.TemporaryDirectory(prefix="vya-fleet-") as name:
         folder = Path(name)
-        make_fleet(folder, chosen.hosts, chosen.forks)
+        make_fleet(folder, chosen.hosts, chosen.forks, chosen.pipelining)
         ping = [str(PROGRAMS / "ansible"), "all", "-m", "ping"]
         play = [str(PROGRAMS / "ansible-playbook"), "vya.backupdb.backup"]
         cost(play, folder)  # takes the backups
-        rounds = [(cost(ping, folder), cost(play, folder)) for _turn in range(chosen.rounds)]
-        print(f"{chosen.hosts} hosts, {chosen.forks} forks, {os.cpu_count()} cores, best of {chosen.rounds}")
-        pings, plays = zip(*rounds, strict=True)
+        pings, plays = [], []
+        for _turn in range(chosen.rounds):
+            pings.append(cost(ping, folder))
+            plays.append(cost(play, folder))
+        print(f"{chosen.hosts} hosts, {chosen.forks} forks, {os.cpu_count()} cores, medians of {chosen.rounds}")
+        medians = []
         for words, costs in (("ansible -m ping", pings), ("backups that are not due", plays)):
-            wall, cpu = min(one.wall for one in costs), min(one.cpu for one in costs)
-            print(f"{words:<26} {wall:7.1f} s {cpu:7.1f} s of processor {max(c.memory for c in costs) / MIB:6.0f} MiB")
-        ratios = [min(one.wall for one in plays) / min(one.wall for one in pings)]
-        ratios.append(min(one.cpu for one in plays) / min(one.cpu for one in pings))
+            wall, cpu = (statistics.median(getattr(one, name) for one in costs) for name in ("wall", "cpu"))
+            medians.append((wall, cpu))
+            memory, forks = (max(getattr(one, name) for one in costs) / MIB for name in ("memory", "forks"))
+            print(f"{words:<26} {wall:7.1f} s {cpu:7.1f} s of processor {memory:5.0f} MiB {forks:5.0f} MiB with forks")
+        ratios = [ours / of for of, ours in zip(*medians, strict=True)]
         print("ratio                      {:7.2f}   {:7.2f}".format(*ratios))
         for module, size in shipped(folder).items():
             print(f"{module:<36} {size / 1000:7.1f} kB")

@@ -349,6 +349,11 @@ KEYS = {
     "below_zero": ("text text, id bigint, PRIMARY KEY (id)", "'x', CAST(seq AS SIGNED) * 1000003 - 3000000000"),
     "largest": ("id bigint unsigned, PRIMARY KEY (id)", "18446744073709551615 - seq"),
     "far_off": ("id int, text text, PRIMARY KEY (id)", "if(seq = 1, 2147483647, seq), 'x'"),
+    "uuids": ("id char(36), text text, PRIMARY KEY (id)", "insert(insert(md5(seq), 9, 0, '-'), 14, 0, '-'), 'x'"),
+    "capitals": ("id varchar(40) COLLATE utf8mb4_bin, PRIMARY KEY (id)", "upper(sha1(seq))"),
+    "latin": ("id varchar(40) CHARACTER SET latin1, PRIMARY KEY (id)", "concat('PO:2026/', lpad(seq, 9, '0'))"),
+    "bytes": ("id binary(16), PRIMARY KEY (id)", "unhex(concat('00ff27', lpad(hex(seq * 77), 26, '0')))"),
+    "signs": ("id varchar(40), PRIMARY KEY (id)", "concat(char(65 + seq % 26), char(33 + seq % 15), 'é%', seq)"),
     "of `two`": ("other int, `the id` smallint, PRIMARY KEY (`the id`, other)", "seq, seq % 100"),
 }
 
@@ -378,7 +383,7 @@ def test_one_large_table_is_dumped_by_several_processes(
 @pytest.mark.parametrize(
     "table",
     [
-        "id varchar(36) PRIMARY KEY, text int",
+        "id decimal(9) PRIMARY KEY, text int",
         "id int, text int",
         "id int PRIMARY KEY, text int) ENGINE MyISAM ROW_FORMAT=FIXED COMMENT '('",
         "id int PRIMARY KEY, text int) WITH SYSTEM VERSIONING COMMENT '('",

@@ -10,6 +10,7 @@ another name on the same server and under its own name on a fresh one (kit/maria
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     SchemaChangedError,
     TargetUnfitError,
@@ -29,6 +31,21 @@ from kit.mariadb_compare import Facts, differences, facts
 from kit.roundtrip import PlainSource, bring_back, take
 
 COPY = "a copy; of it"
+KEYS = r"""
+CREATE TABLE `a``b.c %s '"\; ü` (`k``ey %s '"\; ü` bigint unsigned PRIMARY KEY, t varchar(9) CHARACTER SET gbk);
+INSERT INTO `a``b.c %s '"\; ü` VALUES (0, '表'), (1, 0x815C), (9223372036854775808, NULL), (18446744073709551615, 'z');
+CREATE TABLE negative (id int, n varchar(9), doubled bigint AS (id * 2) STORED, PRIMARY KEY (id, n));
+INSERT INTO negative (id, n) VALUES (-2147483648, ''), (-1, 'a'), (-1, 'b'), (0, 'é'), (2147483647, 'c');
+CREATE TABLE parted (id tinyint PRIMARY KEY, boss tinyint) PARTITION BY HASH (id) PARTITIONS 3;
+INSERT INTO parted VALUES (-128, 1), (0, 2), (1, NULL), (127, 0);
+CREATE TABLE child (id int PRIMARY KEY, parent bigint unsigned, KEY (parent),
+    CONSTRAINT `it's` FOREIGN KEY (parent) REFERENCES `a``b.c %s '"\; ü` (`k``ey %s '"\; ü`));
+INSERT INTO child VALUES (1, 0), (2, 18446744073709551615), (3, NULL);
+CREATE TABLE one_row (id int PRIMARY KEY);
+INSERT INTO one_row VALUES (7);
+CREATE TABLE no_row (id int PRIMARY KEY);
+"""
+"""Tables to be cut in ranges of their keys."""
 
 
 @dataclasses.dataclass
@@ -52,16 +69,19 @@ class Trip:
 
 @contextmanager
 def _pausing_at(size: int, then: Callable[[], object]) -> Iterator[None]:
-    """While somebody reads the data part, does something once ``size`` bytes are past."""
+    """While somebody reads the data parts, does something once ``size`` bytes are past."""
     read = mysql_dump.DumpStream.read
     seen = 0
+    counting = threading.Lock()
 
     def paused(stream: mysql_dump.DumpStream, wanted: int = -1) -> bytes:
         nonlocal seen
         data = read(stream, wanted)
-        if stream._counter and seen < size <= seen + len(data):
+        with counting:
+            due = stream._counter and seen < size <= seen + len(data)
+            seen += len(data) if stream._counter else 0
+        if due:
             then()
-        seen += len(data) if stream._counter else 0
         return data
 
     with pytest.MonkeyPatch.context() as patch:
@@ -97,10 +117,29 @@ def trip(server: MariaDBServer, other: MariaDBServer, tmp_path_factory: pytest.T
     other.drop(NAME)
 
 
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of any size are dumped in ranges of their primary keys, each by a process of its own."""
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    monkeypatch.setattr(mysql_dump, "SPLIT_SHARE", 0)
+    monkeypatch.setattr(mysql_snapshot, "LOCK_SECONDS", 60)  # for so many processes, on a busy machine
+
+
 def test_everything_but_broken_views_is_the_same(trip: Trip) -> None:
     for restored in (trip.fresh, trip.copy):
         lost = [line.partition(":")[0] for line in differences(trip.before, restored)]
         assert lost == ["view l11_above", "view l11_broken"]
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_everything_in_pieces(trip: Trip, server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    database = trip.source.database
+    source = take(server.instance(), database, tmp_path, jobs=3)
+    assert len(source.parts) > len(trip.source.parts) + 10
+    bring_back(source, other.instance(), "in pieces", jobs=3)
+    lost = [line.partition(":")[0] for line in differences(trip.before, facts(other, "in pieces", once=database))]
+    assert lost == ["view l11_above", "view l11_broken"]
+    other.drop("in pieces")
 
 
 def rows(server: MariaDBServer, database: str, query: str) -> list[tuple[Any, ...]]:
@@ -175,6 +214,30 @@ def test_line_09_utf8mb4_and_collations_the_target_lacks(
     server.drop("l09", "l09 again")
 
 
+def test_line_09_collations_of_sessions_that_the_target_lacks(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path
+) -> None:
+    """Views and routines keep the collation under which they were made; the data does not need it."""
+    server.create(
+        "l09",
+        f"SET NAMES utf8mb4 COLLATE {COLLATION}; CREATE VIEW v AS SELECT 'a' AS a; CREATE TABLE t (a int);"
+        "CREATE FUNCTION f () RETURNS int DETERMINISTIC RETURN 'a' = 'b';"
+        "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW DO 1",
+    )
+    source = take(server.instance(), "l09", tmp_path)
+    (warning,) = bring_back(source, other.instance(), "l09").warnings
+    assert f"lacks collations under which views, routines, triggers or events were made: {COLLATION}. " in warning
+    kept = "SELECT DISTINCT character_set_client, collation_connection FROM information_schema"
+    for kind, schema in (("views", "table"), ("routines", "routine"), ("triggers", "trigger")):
+        assert other.run(f"{kept}.{kind} WHERE {schema}_schema = 'l09'") == [("utf8mb4", "utf8mb4_general_ci")]
+    assert bring_back(source, server.instance(), "l09", replace=True).warnings == []
+    assert server.value("SELECT collation_connection FROM information_schema.views WHERE table_schema = 'l09'") == (
+        COLLATION
+    )
+    server.drop("l09")
+    other.drop("l09")
+
+
 def test_line_10_definers_that_do_not_exist(trip: Trip, other: MariaDBServer) -> None:
     trip.assert_same("l10_")
     for warnings in (trip.copy_warnings, trip.fresh_warnings):
@@ -245,6 +308,24 @@ def test_line_14_routines_and_events_in_several_sql_modes(trip: Trip, other: Mar
     assert "# and `this" in rows(other, NAME, "SHOW CREATE PROCEDURE l14_comments")[0][2]
     assert any(f"Still naming the database {NAME}" in s and 'l14 "event"' in s for s in trip.copy_warnings)
     assert not any("Still naming" in sentence for sentence in trip.fresh_warnings)
+
+
+def test_line_14_modes_that_the_target_lacks(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    """As between MariaDB and MySQL, or old and new MySQL; here the backup is given a mode that no server has."""
+    script = "SET sql_mode = 'ANSI_QUOTES,HIGH_NOT_PRECEDENCE'; CREATE FUNCTION f () RETURNS int DETERMINISTIC RETURN 1"
+    server.create("l14", script)
+    source = take(server.instance(), "l14", tmp_path)
+    assert source.inventory.notes["sql_modes"] == ["ANSI_QUOTES", "HIGH_NOT_PRECEDENCE"]
+    source.inventory.notes["sql_modes"][:0] = ["NO_SUCH"]
+    schema = source.files["schema.sql"]
+    schema.write_bytes(schema.read_bytes().replace(b"'ANSI_QUOTES,", b"'NO_SUCH,ANSI_QUOTES,"))
+    (warning,) = bring_back(source, other.instance(), "l14").warnings
+    assert "lacks SQL modes in which routines, triggers or events were made: NO_SUCH. " in warning
+    assert other.value("SELECT sql_mode FROM information_schema.routines WHERE routine_schema = 'l14'") == (
+        "ANSI_QUOTES,HIGH_NOT_PRECEDENCE"
+    )
+    server.drop("l14")
+    other.drop("l14")
 
 
 def test_line_15_sandbox_line(trip: Trip) -> None:
@@ -355,6 +436,49 @@ def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: 
     assert differences(before, facts(other, "l21")) == []
     server.drop("l21")
     other.drop("l21")
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_line_21_ddl_during_a_dump_in_pieces(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    """The processes are in different tables by then: the dump fails, or is of the moment before."""
+    for change in ("ALTER TABLE b ADD c int", "DROP TABLE b", "TRUNCATE TABLE b", "RENAME TABLE b TO c"):
+        server.create(
+            "l21",
+            "CREATE TABLE a (id int AUTO_INCREMENT PRIMARY KEY, t longtext);"
+            "INSERT INTO a (t) SELECT repeat('x', 1000000) FROM information_schema.columns LIMIT 30;"
+            "CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1), (2), (3)",
+        )
+        before = facts(server, "l21")
+        done: list[Any] = []
+
+        def alter(change: str = change, done: list[Any] = done) -> None:
+            done.append(server.run("SET lock_wait_timeout = 30", change, database="l21"))
+
+        folder = tmp_path / change[:5]
+        folder.mkdir()
+        try:
+            with _pausing_at(1 << 20, alter):
+                source = take(server.instance(), "l21", folder, jobs=3)
+        except SchemaChangedError as error:
+            assert "Run the backup again" in error.message
+        else:
+            bring_back(source, other.instance(), "l21", replace=True)
+            assert differences(before, facts(other, "l21")) == []
+        assert done == [[]]
+    server.drop("l21")
+    other.drop("l21")
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_line_22_names_of_keys(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    """The ranges of a table are conditions that name its key and its lowest and highest values."""
+    server.create("l22", KEYS, "CHARACTER SET utf8mb4")
+    source = take(server.instance(), "l22", tmp_path, jobs=3)
+    assert len(source.parts) >= 11
+    bring_back(source, other.instance(), "l22", jobs=3)
+    assert differences(facts(server, "l22"), facts(other, "l22")) == []
+    server.drop("l22")
+    other.drop("l22")
 
 
 def test_line_22_names(trip: Trip) -> None:

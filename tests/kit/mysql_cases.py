@@ -13,7 +13,7 @@ from __future__ import annotations
 from .mariadb import quoted
 from .mariadb_cases import CHARACTER_SETS, PLACEHOLDERS
 
-NAME = "Zoe`s `shop`.v2 100%"
+NAME = "Zoë`s `shop`.v2 100%"
 
 TABLES = r"""
 CREATE TABLE l01_generated (a int, s int AS (a * 2) STORED, v varchar(40) AS (concat('v', a)) VIRTUAL, KEY (v), x int);

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database that MariaDB and MySQL both understand, for restores from one to the other."""
+"""Databases that MariaDB and MySQL both understand, for restores from one to the other."""
 
 PORTABLE = r"""
 CREATE TABLE customer (id int AUTO_INCREMENT PRIMARY KEY, name varchar(50) NOT NULL COLLATE utf8mb4_unicode_520_ci,
@@ -10,7 +10,7 @@ INSERT INTO customer (name, born) VALUES ('Zoë 🦆', '1970-01-01'), ('O''Neil 
 CREATE TABLE purchase (id bigint unsigned PRIMARY KEY, customer int,
     at timestamp(3) NOT NULL DEFAULT current_timestamp(3),
     cents decimal(20, 4), state enum('open', 'paid', 'it''s') CHARACTER SET latin1 DEFAULT 'open', photo longblob,
-    flags bit(9), place point NOT NULL, doubled decimal(21, 4) AS (cents * 2) STORED,
+    flags bit(9), place point NOT NULL,
     KEY (customer, at), SPATIAL KEY (place), CONSTRAINT buyer FOREIGN KEY (customer) REFERENCES customer (id)
     ON DELETE CASCADE, CONSTRAINT sane CHECK (cents >= 0)) COMMENT 'it''s; a "comment" ü';
 INSERT INTO purchase (id, customer, at, cents, state, photo, flags, place) VALUES
@@ -29,4 +29,18 @@ CREATE FUNCTION half (x decimal(20, 4)) RETURNS decimal(20, 4) DETERMINISTIC RET
 CREATE PROCEDURE tidy () BEGIN DELETE FROM log WHERE n < 0; /* ; */ END;;
 CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' DISABLE DO CALL tidy();;
 DELIMITER ;
+"""
+
+LATE = """
+SET sql_mode = '';
+CREATE TABLE at (id int PRIMARY KEY, at timestamp NULL);
+INSERT INTO at VALUES (1, '2106-02-07 00:00:00'), (2, '2038-01-18 00:00:00'), (3, NULL);
+DELETE FROM at WHERE at = 0;
+"""
+"""Times up to the latest that the server takes: it ends in 2038, or in 2106 since MariaDB 11.5."""
+
+GENERATED = """
+CREATE TABLE computed (id int PRIMARY KEY, at timestamp NULL, doubled int AS (id * 2) STORED, text varchar(9)
+    AS (concat('v', id)) VIRTUAL, KEY (text));
+INSERT INTO computed (id, at) VALUES (1, '2026-03-29 02:30:00'), (2, NULL);
 """

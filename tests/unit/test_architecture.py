@@ -17,8 +17,8 @@ MODULES = [path for path in sorted((ROOT / "plugins" / "modules").glob("*.py")) 
 
 # Bottom first. A file imports from its own layer and from those below it; redaction is used everywhere.
 LAYERS = [
-    {"errors", "version", "security.redact"},
-    {"streams", "commands", "config", "scratch", "audit", "priority", "retention"},
+    {"errors", "problems", "version", "security.redact"},
+    {"streams", "stopping", "limit", "commands", "config", "scratch", "audit", "priority", "retention"},
     {"engines", "users", "security", "repository"},
     {"operations"},
     {"schedule"},

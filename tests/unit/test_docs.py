@@ -9,13 +9,14 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
 from ansible_collections.vya.backupdb.plugins.module_utils.interpreter import TOO_OLD
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import Manifest, PartRecord
+from kit.guides import SHELLS, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("roles/*/README.md"))]
@@ -67,6 +68,35 @@ def test_links_lead_somewhere(document: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert not broken
+
+
+def test_who_runs_the_commands_of_the_guides_is_told() -> None:
+    """A row of docs/testing.md for each document with commands, and files that there are."""
+    rows = re.findall(
+        r"^\| \[\w+\]\(([^)]+)\) \| (?:`([^`]+)`)? ?\| ?(.*)\|$", (ROOT / "docs" / "testing.md").read_text(), re.M
+    )
+    with_commands = {path for path in DOCUMENTS if blocks(str(path.relative_to(ROOT)), *SHELLS)}
+    assert sorted((ROOT / "docs" / name).resolve() for name, _runner, _rest in rows) == sorted(with_commands)
+    runners = [name for _document, runner, rest in rows for name in (runner, *re.findall(r"`(tests/[^`]+)`", rest))]
+    assert [name for name in runners if name and not (ROOT / name).is_file()] == []
+    word_for_word = [
+        (name, runner) for name, runner, rest in rows if runner and not rest.startswith(("all:", "likewise"))
+    ]
+    assert [name for name, runner in word_for_word if Path(name).name not in (ROOT / runner).read_text()] == []
+
+
+def test_links_to_other_sites_are_whole() -> None:
+    """No test may depend on other sites; but a link that is no address of one is wrong without them, too."""
+    wrong = []
+    for document in DOCUMENTS:
+        text = FENCED.sub("", document.read_text())
+        for link in [*LINK.findall(text), *re.findall(r"<([a-z]+:[^>\s]+)>", text)]:
+            if re.match(r"[a-z]+:", link):
+                address = urlsplit(link)
+                name = address.hostname or ""
+                if address.scheme != "https" or "." not in name or re.search(r"[^\w\-.]|\.$", name):
+                    wrong.append(f"{document.name}: {link}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)

@@ -20,6 +20,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.repository.records im
     CHECKSUM,
     DECRYPT,
     KEPT_VERIFICATIONS,
+    Copy,
     Hold,
     SetRecord,
     Verification,
@@ -51,6 +52,22 @@ def backup(repository: LocalRepository) -> BackupSet:
 
 def test_a_set_without_a_record_has_an_empty_one(backup: BackupSet) -> None:
     assert read_record(backup) == SetRecord()
+
+
+def test_a_record_of_before_there_were_copies(backup: BackupSet) -> None:
+    record_path(backup.path).parent.mkdir()
+    record_path(backup.path).write_text('{"hold": null, "verifications": []}')
+    assert read_record(backup) == SetRecord()
+
+
+def test_one_copy_a_repository_is_noted(repository: LocalRepository, backup: BackupSet) -> None:
+    first, other, later = (
+        Copy(to, f"2026-11-25T10:00:0{second}.000000Z", "ab") for to, second in (("x:/b", 1), ("y:/b", 2), ("x:/b", 3))
+    )
+    for copy in (first, other, later):
+        change_record(repository, backup, lambda record, copy=copy: record.with_copy(copy))
+    record = read_record(backup)
+    assert (record.copy_in("x:/b"), record.copy_in("y:/b"), record.copy_in("z:/b")) == (later, other, None)
 
 
 def test_what_was_noted_is_read_again(repository: LocalRepository, backup: BackupSet) -> None:

@@ -44,6 +44,34 @@ def test_backups() -> None:
     assert starts == {lines[0].index("RESULT")}
 
 
+def test_copies() -> None:
+    shop = {**SHOP, "kind": "database", "stored_bytes": 1500}
+    result = {
+        "to": "db1@store:/b",
+        "planned": [{**shop, "id": name, "reason": "it is not there yet"} for name in ("a3", "a2", "a1", "a0")],
+        "copied": [{**shop, "id": "a3", "duration_seconds": 0.5}, {**shop, "id": "a2", "duration_seconds": 0.25}],
+        "failures": [
+            {**SHOP, "kind": "database", "id": "a1", "code": "no_space", "error": "Full."},
+            {
+                "id": "x",
+                "kind": None,
+                "instance": None,
+                "database": None,
+                "code": "manifest_invalid",
+                "error": "Cut off.",
+            },
+        ],
+    }
+    unreached = {"msg": "SSH failed.", "code": "connection_failed"}
+    assert words(BackupTable().filters()["backup_table"]([result, unreached]))[1:] == [
+        "pg1 shop copied 3.0 kB 0.8 s 2 backups, the newest a3 (db1@store:/b)",
+        "pg1 shop to copy 1.5 kB a0 (db1@store:/b)",
+        "pg1 shop FAILED no_space: Full.",
+        "FAILED manifest_invalid: Cut off.",
+        "(copies) FAILED connection_failed: SSH failed.",
+    ]
+
+
 def test_check_mode_shows_what_is_due() -> None:
     result = {"backups": [], "failures": [], "not_due": [], "free_bytes": 5_000_000_000}
     plan = [{**SHOP, "reason": "no backup yet", "size_bytes": 2_000_000}]
@@ -67,6 +95,17 @@ def test_users_stand_for_a_database() -> None:
         "my2 (users) not due nothing has changed since users_0",
         "my1 (users) FAILED connection_failed: Down.",
         "Stored in /b/db1",
+    ]
+
+
+def test_an_instance_that_does_not_answer_is_told_once() -> None:
+    nothing = {"backups": [], "planned": [], "not_due": []}
+    down = {"instance": "my1", "code": "connection_failed", "error": "Down."}
+    databases = {**nothing, "failures": [{**down, "database": None}]}
+    other = {**nothing, "failures": [down, {**down, "error": "No right to read mysql.user."}]}
+    assert words(BackupTable().filters()["backup_table"]([databases, other]))[1:] == [
+        "my1 FAILED connection_failed: Down.",
+        "my1 (users) FAILED connection_failed: No right to read mysql.user.",
     ]
 
 

@@ -83,8 +83,8 @@ nothing is damaged.
 KNOWN = """
 ## Known limits
 
-- MySQL 9.7: the database of lines 1 to 24 has a name in ASCII here. Named `Zoë…`, its backup failed with `tool_failed`,
-  for mysqldump said "Unknown database"; a smaller database of such a name could be dumped.
+- MariaDB and MySQL: where the target lacks a SQL mode or a collation in which a view, routine, trigger or event was
+  made, it is made without, and the restore says so. Where it lacks the collation of a table, the restore is refused.
 - MySQL 9.7 itself refuses routines and events whose bodies hold a name with doubled backticks.
 """
 
@@ -157,6 +157,10 @@ def document(lines: Mapping[tuple[str, str], Sequence[Case]], exchange: Mapping[
          "Tables with many types, foreign keys, partitions, a view, a trigger, routines and an event."),
         ("MariaDB and MySQL, with what only one of them has", "mysql", "-own",
          "The database of lines 1 to 24, with all that the source's flavour knows."),
+        ("MariaDB and MySQL, generated columns", "mysql", "-generated",
+         "mariadb-dump writes the values of generated columns, and MySQL takes none."),
+        ("MariaDB and MySQL, the latest TIMESTAMP", "mysql", "-late",
+         "A TIMESTAMP ends in 2038, in MariaDB since 11.5 in 2106. The table holds the latest that the source takes."),
     ):  # fmt: skip
         made, notes = crossings(engine, what, exchange)
         text += [f"\n## From version to version: {title}\n\n{told}\n\n", made]

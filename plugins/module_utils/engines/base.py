@@ -124,19 +124,24 @@ class Source(Protocol):
     """A backup set, seen from an engine: plain streams and the inventory, already proven whole."""
 
     @property
-    def engine(self) -> str: ...
+    def engine(self) -> str:
+        """The engine's name."""
 
     @property
-    def flavour(self) -> str: ...
+    def flavour(self) -> str:
+        """The kind of server within its family, such as mariadb."""
 
     @property
-    def server_version(self) -> str: ...
+    def server_version(self) -> str:
+        """As the server said it."""
 
     @property
-    def database(self) -> str: ...
+    def database(self) -> str:
+        """The name that the database had."""
 
     @property
-    def inventory(self) -> Inventory: ...
+    def inventory(self) -> Inventory:
+        """The facts about the database."""
 
     @property
     def parts(self) -> Sequence[StoredPart]:

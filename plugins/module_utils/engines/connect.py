@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-import ssl
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,21 +26,19 @@ from ..errors import (
     QueryFailedError,
 )
 from ..security.redact import Redactor
+from ..stopping import add_cut, drop_cut
+from .sentences import driver_sentence
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
-with suppress(ImportError):
-    import pymysql
-
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 2
-_LIBPQ_ATTEMPT = re.compile(
-    r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
-)
+_CUT = "vya_backupdb_cut"
 _PYMYSQL_LACKS = " auth method"
 """How pymysql ends its sentence about a package that it would need for a login; it raises a plain RuntimeError."""
 LOCAL_SOCKETS = {"mysql": "/run/mysqld/mysqld.sock", "postgresql": "/var/run/postgresql"}
@@ -97,6 +96,8 @@ def tcp_address(instance: Instance) -> tuple[str, int]:
 
 
 def _tls_context(instance: Instance) -> ssl.SSLContext:
+    import ssl
+
     tls = instance.tls
     try:
         context = ssl.create_default_context(cafile=tls.ca)
@@ -111,6 +112,8 @@ def _tls_context(instance: Instance) -> ssl.SSLContext:
 
 
 def _mysql_arguments(instance: Instance) -> dict[str, Any]:
+    import pymysql
+
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "charset": "utf8mb4"}
     socket = local_socket(instance)
     if socket:
@@ -162,9 +165,26 @@ def create_engine(instance: Instance, database: str | None = None) -> sa.Engine:
         raise LibraryMissingError(
             f"The Python library {driver.partition('+')[2]} cannot be used on the host: {driver_sentence(error)}."
         ) from None
+    sa.event.listen(engine, "connect", _can_be_cut)
+    sa.event.listen(engine, "close", _cannot_be_cut)
     if instance.engine == "mysql" and instance.tls.mode in ("require", "verify-ca", "verify-full"):
         sa.event.listen(engine, "connect", _tls_guard(instance))
     return engine
+
+
+def _hang_up(connection: Any) -> None:
+    """Makes whoever waits for a server's answer see the end of the connection instead."""
+    descriptor = connection.fileno() if hasattr(connection, "fileno") else connection._sock.fileno()
+    with closing(socket.socket(fileno=os.dup(descriptor))) as stream:
+        stream.shutdown(socket.SHUT_RDWR)
+
+
+def _can_be_cut(connection: Any, record: Any) -> None:
+    record.info[_CUT] = add_cut(lambda: _hang_up(connection))
+
+
+def _cannot_be_cut(_connection: Any, record: Any) -> None:
+    drop_cut(record.info.pop(_CUT, -1))
 
 
 def _tls_guard(instance: Instance) -> Callable[[Any, Any], None]:
@@ -201,14 +221,6 @@ def _classify(instance: Instance, original: BaseException) -> type[BackupdbError
         if re.search(pattern, str(original)):
             return kind
     return ConnectionFailedError
-
-
-def driver_sentence(original: BaseException) -> str:
-    """The server's own words, on one line, without the driver's error number and wrapping."""
-    words = original.args[1] if len(original.args) > 1 and isinstance(original.args[0], int) else original
-    # libpq repeats its sentence for every address and for every attempt with and without TLS.
-    attempts = (_LIBPQ_ATTEMPT.sub("", line).strip() for line in str(words).splitlines())
-    return " ".join(" ".join(dict.fromkeys(attempts)).split()).rstrip(".")
 
 
 @contextmanager

@@ -1,31 +1,38 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backs up the databases of an instance: decide first, act second, one database's failure never stops the others."""
+"""Backs up the databases of an instance: decide first, act second, one database's failure never stops the others.
+
+What makes sets is imported when something is due: most runs find nothing, and end sooner so.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .. import stopping
 from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
 from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
-from ..priority import Pace
 from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
 from ..security.keyring import Keyring
-from .maker import Filled, SetMaker, Subject
-from .parts import PartStore
-from .progress import Progress
 from .words import duration_words, size_words
+
+if TYPE_CHECKING:
+    from ..limit import TimeLimit
+    from ..priority import Pace
+    from .maker import Filled
+    from .parts import PartStore
+    from .progress import Progress
 
 EXPECTED_RATIO = 4
 """Without an earlier set to go by, a database is expected to shrink to a quarter of its size on the server."""
@@ -38,7 +45,7 @@ class Wanted:
     """What a run is asked to do.
 
     Sets are stored under ``host``. Without ``databases`` the instance says which; ``exclude`` leaves out more than the
-    instance does. Without ``max_age`` every database is due. ``pace`` holds for all databases together;
+    instance does. Without ``max_age`` every database is due. ``pace`` and ``limit`` hold for all databases together;
     ``progress`` is told what is read.
     """
 
@@ -52,6 +59,7 @@ class Wanted:
     verify: bool = False
     pace: Pace | None = None
     progress: Progress | None = None
+    limit: TimeLimit | None = None
 
 
 @dataclass
@@ -150,6 +158,8 @@ class BackupRun:
         large = [database for database in by_size if database not in small]
         done = {database.name: self._attempt(server, database, jobs) for database in large}
         if small:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(jobs) as pool:
                 done |= dict(
                     zip(
@@ -169,11 +179,18 @@ class BackupRun:
 
     def _attempt(self, server: Server, database: Database, jobs: int) -> tuple[BackupSet, list[str]] | BackupdbError:
         """One database's backup, or its failure, which never stops the others."""
+        limit, then = self._wanted.limit, "begun"
         try:
+            stopping.check()
+            if limit:
+                limit.sleep(0)
+            then = "backed up"
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 return self.take(server, database, jobs=jobs)
         except Exception as error:  # noqa: BLE001 - as above
-            failure = as_ours(error)
+            failure = stopping.reason() or as_ours(error)
+            if limit and limit.is_over and not stopping.reason():  # what was cut off has other words for it
+                failure = limit.error(f"database {database.name} of instance {self._instance.id} was {then}")
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
         finally:
@@ -205,6 +222,8 @@ class BackupRun:
 
         The caller holds the database's lock in the repository. Without ``jobs`` all of the run are this database's.
         """
+        from .maker import Filled, SetMaker, Subject
+
         wanted = self._wanted
         jobs = jobs or wanted.jobs
         sets = list(self._sets(database.name))
@@ -233,8 +252,9 @@ class BackupRun:
 
     def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """What the bytes of a database pass on their way."""
-        pace, progress = self._wanted.pace, self._wanted.progress
-        chunks = pace.paced(chunks) if pace else chunks
+        pace, progress, limit = self._wanted.pace, self._wanted.progress, self._wanted.limit
+        chunks = limit.checked(chunks) if limit else chunks
+        chunks = stopping.watched(pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks)
         return progress.counted(self._label(database), chunks) if progress else chunks
 
     def _label(self, database: str) -> str:
@@ -271,13 +291,19 @@ def back_up_instances(
 
     ``login`` gives an instance its user name and password.
     """
-    outcome = Outcome()
-    for instance in instances:
-        try:
-            with closing(open_engine(login(instance))) as engine:
-                BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
-        except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
-            failure = as_ours(error)
-            outcome.fail(instance.id, None, failure)
-            note("backup", "failed", instance=instance.id, code=failure.code)
+    outcome, limit = Outcome(), wanted.limit
+    with limit.enforced() if limit else nullcontext():
+        for instance in instances:
+            try:
+                if limit:
+                    limit.sleep(0)
+                stopping.check()
+                with closing(open_engine(login(instance))) as engine:
+                    BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
+            except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
+                failure = stopping.reason() or as_ours(error)
+                if limit and limit.is_over and not stopping.reason():
+                    failure = limit.error(f"instance {instance.id} had its turn")
+                outcome.fail(instance.id, None, failure)
+                note("backup", "failed", instance=instance.id, code=failure.code)
     return outcome

@@ -12,19 +12,32 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from .. import stopping
 from ..errors import InvalidConfigError
 
 WRITE_SECONDS = 0.5
+LISTEN_SECONDS = 1.0
+LEAST_PATIENCE_SECONDS = 10
 FILE_MODE = 0o600
+
+
+def check_patience(seconds: int) -> int:
+    """Returns them; raises InvalidConfigError for so few that a busy controller would seem to be gone."""
+    if seconds and seconds < LEAST_PATIENCE_SECONDS:
+        raise InvalidConfigError(
+            f"stop_after_disconnect: {seconds} is less than {LEAST_PATIENCE_SECONDS} seconds. 0 stands for never."
+        )
+    return seconds
 
 
 class Progress:
     """Keeps the file. It must not exist before, so that nobody can lay a trap where it is; ``close`` removes it.
 
     The sizes are plain bytes: what was read, and what is expected by the newest set or else by the server's estimate.
+    Whoever reads it touches it, too. With ``patience``, work that nobody has asked for in so many seconds has to end.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, patience: int = 0) -> None:
         self._path = path
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
@@ -37,6 +50,10 @@ class Progress:
         self._expected: dict[str, int] = {}
         self._read: dict[str, int] = {}
         self._done: set[str] = set()
+        self._touched, self._asked = os.fstat(self._file).st_mtime_ns, self._began
+        self._closed = threading.Event()
+        if patience:
+            threading.Thread(target=self._listen, args=(patience,), daemon=True).start()
 
     def plan(self, expected: Mapping[str, int]) -> None:
         """The databases that are to be backed up besides those that were planned before."""
@@ -61,10 +78,30 @@ class Progress:
             self._write()
 
     def close(self) -> None:
-        os.close(self._file)
+        self._closed.set()
+        with self._lock:
+            os.close(self._file)
         os.unlink(self._path)  # noqa: PTH108 - a name, not a Path, on purpose: nothing is resolved
 
+    def _listen(self, patience: int) -> None:
+        while not self._closed.wait(LISTEN_SECONDS):
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                self._hear()
+                silent = time.monotonic() - self._asked
+            if silent >= patience:
+                stopping.stop(f"Ansible has not asked for the work for {patience} s, so it was ended. Run it again.")
+                return
+
+    def _hear(self) -> None:
+        """Whether somebody else has touched the file is told by its time, which is compared with nothing but itself."""
+        touched = os.fstat(self._file).st_mtime_ns
+        if touched != self._touched:
+            self._touched, self._asked = touched, time.monotonic()
+
     def _write(self) -> None:
+        self._hear()
         self._written = time.monotonic()
         running = next((name for name in self._read if name not in self._done), "")
         value = {
@@ -76,6 +113,7 @@ class Progress:
         content = json.dumps(value).encode()
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, content, 0)
+        self._touched = os.fstat(self._file).st_mtime_ns
 
 
 _UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))

@@ -27,7 +27,7 @@ from .backup import newest_regular
 from .info import describe_instance
 from .objectives import Objectives
 from .usage import Sample, growth, with_sample
-from .words import duration_words
+from .words import BAD_RESULTS, duration_words
 
 OK, LATE, MISSING, FAILED = "ok", "late", "missing", "failed"
 UNREACHABLE, EXCLUDED, GONE = "unreachable", "excluded", "gone"
@@ -35,8 +35,6 @@ STATES = (FAILED, MISSING, LATE, UNREACHABLE, OK, EXCLUDED, GONE)
 """Worst first. A database that is ``gone`` is no longer on the server, or its instance no longer in the inventory."""
 
 HARMLESS = (OK, EXCLUDED, GONE)
-BAD_RESULTS = ("failed", "missed")
-"""What may have become of the run of a job that is no good."""
 SHRUNK = 50
 """A newest backup that is this many percent smaller than those before it is worth a look."""
 
@@ -211,9 +209,9 @@ def _describe(
     objective = wanted.objectives.of(subject.instance, subject.database) if subject.kind == "database" else None
     state, notes = _judge(live, newest, age, objective, damage)
     history = [_point(backup) for backup in reversed(regular[: wanted.history])]
-    shrunk = _change_percent([point["stored_bytes"] for point in history])
-    if shrunk is not None and shrunk <= -SHRUNK:
-        notes.append(f"the newest backup is {-shrunk} % smaller than those before it")
+    shrunk = -(_change_percent([point["stored_bytes"] for point in history]) or 0)
+    if shrunk >= SHRUNK:
+        notes.append(f"the newest backup is {shrunk} % smaller than those before it")
     notes += [str(record) for _backup, record in stored.sets if isinstance(record, BackupdbError)]
     due = newest_regular(sets)
     return {

@@ -1,13 +1,16 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Amounts in words for people."""
+"""Amounts in words for people, and which words mean no good."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 _STEPS = ((86400 * 2, 86400, "days"), (3600, 3600, "h"), (60, 60, "min"))
+BAD_RESULTS = ("failed", "missed")
+"""What may have become of the run of a scheduled job that is no good."""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 

@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is noted about a set after it was published: whether it is on hold, and when it was last proven.
+"""What is noted about a set after it was published: whether it is on hold, when it was last proven, and where copies
+of it were put.
 
 A set is immutable, so its record stands beside it: ``{host}/{instance}/{database}/.records/{id}.json``. A set without
 one was never put on hold nor verified.
@@ -60,11 +61,21 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """That a set was put into another repository; ``manifest`` is the SHA-256, in hex, of the manifest put there."""
+
+    to: str
+    finished: str
+    manifest: str
+
+
+@dataclass(frozen=True)
 class SetRecord:
-    """What is noted about one set; verifications newest first."""
+    """What is noted about one set; verifications newest first, copies one a repository."""
 
     hold: Hold | None = None
     verifications: tuple[Verification, ...] = ()
+    copies: tuple[Copy, ...] = ()
 
     def held(self, now: datetime) -> bool:
         return self.hold is not None and self.hold.in_force(now)
@@ -85,6 +96,12 @@ class SetRecord:
     def with_verification(self, verification: Verification) -> SetRecord:
         return replace(self, verifications=(verification, *self.verifications)[:KEPT_VERIFICATIONS])
 
+    def copy_in(self, place: str) -> Copy | None:
+        return next((copy for copy in self.copies if copy.to == place), None)
+
+    def with_copy(self, copy: Copy) -> SetRecord:
+        return replace(self, copies=(*(other for other in self.copies if other.to != copy.to), copy))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -94,13 +111,15 @@ class SetRecord:
         else."""
         hold = Hold(**value["hold"]) if value["hold"] is not None else None
         verifications = tuple(Verification(**item) for item in value["verifications"])
+        copies = tuple(Copy(**item) for item in value.get("copies", ()))  # the first records of format 1 have none
         moments = [hold.since, hold.until] if hold else []
-        for moment in [*moments, *(item.finished for item in verifications)]:
+        moments += [item.finished for item in verifications] + [item.finished for item in copies]
+        for moment in moments:
             if moment is not None:
                 parse_time(moment)
         for item in verifications:
             LEVELS.index(item.level)
-        return cls(hold, verifications)
+        return cls(hold, verifications, copies)
 
 
 def records_folder(set_path: Path) -> Path:

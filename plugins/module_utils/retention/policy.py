@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from ..errors import InvalidConfigError
+from ..problems import Problems
 
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
 COUNTS = ("keep_last", *(f"keep_{period}" for period in PERIODS))
@@ -47,14 +48,8 @@ class Policy:
     timezone: tzinfo = UTC
 
 
-class _Problems:
-    """Collects every wrong value, so that all are reported at once."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def add(self, name: str, sentence: str) -> None:
-        self.found.append(f"{name}: {sentence}")
+class _Problems(Problems):
+    """What may be wrong with the options of a policy."""
 
     def count(self, values: Mapping[str, Any], name: str, default: int, least: int) -> int:
         value = values.get(name, default)
@@ -104,7 +99,7 @@ def parse_policy(raw: Mapping[str, Any]) -> tuple[Policy, list[str]]:
     problems = _Problems()
     values = {name: value for name, value in raw.items() if value is not None}
     for name in sorted(values.keys() - set(OPTIONS)):
-        problems.add(name, f"is unknown (known: {', '.join(OPTIONS)})")
+        problems.unknown(name, OPTIONS)
     safety = problems.span(values, "keep_safety")
     policy = Policy(
         periods={period: problems.count(values, f"keep_{period}", 0, ALL) for period in PERIODS},

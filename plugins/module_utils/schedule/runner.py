@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import BackupdbError
+from ..operations.words import BAD_RESULTS
 from ..repository.lock import try_lock
 from .jobs import SETTINGS, STATES, Job, find_job, lock_path, now_words, read_state, reports, write_state
 
@@ -127,7 +128,7 @@ def show(places: Places) -> int:
     found = reports(places.settings, places.states)
     for report in found:
         _say(f"{report.job:<12} {report.result:<8} {report.words}")
-    return int(any(report.result in {"failed", "missed"} for report in found))
+    return int(any(report.result in BAD_RESULTS for report in found))
 
 
 def _log_to(path: Path) -> None:

@@ -18,13 +18,12 @@ import os
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import SealBrokenError
 
-with suppress(ImportError):  # module.py reports a missing library before anything here runs
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 FRAME_BYTES = 256 << 10
 """Payload of a full frame, as this version writes it."""
@@ -70,6 +69,8 @@ class FernetKey:
         return hashlib.sha256(self._signing + self._encryption).hexdigest()[:16]
 
     def _cipher(self, iv: bytes) -> Cipher[modes.CBC]:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
         return Cipher(algorithms.AES(self._encryption), modes.CBC(iv))
 
     def encrypt(self, *plain: bytes | memoryview, now: int | None = None, iv: bytes | None = None) -> bytes:

@@ -1,17 +1,15 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds of servers that have accounts."""
+"""The kinds of servers that have accounts. What reads them is imported when it is opened, as engines are."""
 
 from __future__ import annotations
 
 from ..config import Instance
 from ..errors import InvalidConfigError
 from .base import UsersEngine
-from .mysql.engine import MySQLUsers
-from .postgresql.engine import PostgreSQLUsers
 
-USERS_ENGINES: dict[str, type[UsersEngine]] = {engine.name: engine for engine in (MySQLUsers, PostgreSQLUsers)}
+USERS_ENGINES = ("mysql", "postgresql")
 
 
 def has_users(instance: Instance) -> bool:
@@ -21,6 +19,12 @@ def has_users(instance: Instance) -> bool:
 
 def open_users(instance: Instance) -> UsersEngine:
     """The accounts of an instance. The caller closes it."""
-    if not has_users(instance):
-        raise InvalidConfigError(f"Instance {instance.id} is of engine {instance.engine}, which has no accounts.")
-    return USERS_ENGINES[instance.engine](instance)
+    if instance.engine == "mysql":
+        from .mysql.engine import MySQLUsers
+
+        return MySQLUsers(instance)
+    if instance.engine == "postgresql":
+        from .postgresql.engine import PostgreSQLUsers
+
+        return PostgreSQLUsers(instance)
+    raise InvalidConfigError(f"Instance {instance.id} is of engine {instance.engine}, which has no accounts.")

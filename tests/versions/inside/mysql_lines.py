@@ -11,21 +11,24 @@ from pathlib import Path
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
 from integration import test_fidelity_mysql
-from integration.test_fidelity_mysql import COPY, Trip
+from integration.test_fidelity_mysql import COPY, Trip, in_pieces  # noqa: F401 (a fixture)
 from kit import mysql
 from kit.mariadb_compare import differences, facts
 from kit.mysql_cases import CASES, NAME, PROBES
 from kit.roundtrip import bring_back, take
 
 AS_FOR_MARIADB = (
+    "test_everything_in_pieces",
     "test_line_11_a_view_that_only_the_source_could_not_open_is_restored",
     "test_line_11_broken_views_are_kept_and_reported",
     "test_line_12_a_view_over_two_databases",
     "test_line_15_sandbox_line",
     "test_line_19_rows_larger_than_the_default_packet",
     "test_line_21_a_new_table_is_not_in_the_backup",
+    "test_line_21_ddl_during_a_dump_in_pieces",
     "test_line_21_ddl_during_the_dump",
     "test_line_22_names",
+    "test_line_22_names_of_keys",
     "test_line_23_empty_database",
     "test_line_23_five_thousand_tables",
 )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import Database
 from ..connect import run_quoted
+from .keys import KeyColumn
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.expression import ColumnElement
@@ -30,7 +31,8 @@ SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
-_INTEGER = re.compile(r"(?:tiny|small|medium|big)?int\b")
+_WRONG_VALUE = 1231
+"""ER_WRONG_VALUE_FOR_VAR: a variable can't be set to this (MySQL manual, "Server Error Message Reference")."""
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
 ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
 
@@ -77,14 +79,23 @@ class TableInfo:
     size_bytes: int = field(default=0, compare=False)
 
     @property
-    def range_column(self) -> str | None:
+    def generated(self) -> bool:
+        """Whether the server computes any of its columns."""
+        return any(column[9] and column[9] not in ("ROW START", "ROW END") for column in self.columns)
+
+    @property
+    def range_column(self) -> KeyColumn | None:
         """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
-        is an integer. None where there is no such column, or where a snapshot doesn't show all rows alike."""
+        is an integer, text or bytes. None where there is no such column, or where a snapshot doesn't show all rows
+        alike."""
         if self.kind != BASE_TABLE or self.engine != "InnoDB":
             return None
         first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)
-        types = {column[1]: str(column[2]) for column in self.columns}
-        return first if first and _INTEGER.match(types.get(first, "")) else None
+        for column in self.columns:
+            key = KeyColumn(column[1], str(column[2]), column[8])
+            if key.name == first and key.has_ranges:
+                return key
+        return None
 
 
 def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
@@ -232,34 +243,46 @@ def properties(connection: sa.Connection, database: str) -> dict[str, Any]:
 
 
 _STORED_OBJECTS = {
-    "views": ("table_schema", ("collation_connection",)),
-    "routines": ("routine_schema", ("collation_connection", "database_collation")),
-    "triggers": ("trigger_schema", ("collation_connection", "database_collation")),
-    "events": ("event_schema", ("collation_connection", "database_collation")),
+    "views": ("table_schema", ()),
+    "routines": ("routine_schema", ("database_collation", "sql_mode")),
+    "triggers": ("trigger_schema", ("database_collation", "sql_mode")),
+    "events": ("event_schema", ("database_collation", "sql_mode")),
 }
 
 
 @dataclass(frozen=True)
 class StoredObjects:
-    """How many views, routines, triggers and events a database has, who they run as, and the collations they name."""
+    """How many views, routines, triggers and events a database has, who they run as, and what they were made under: the
+    collations of the database, and the collations and SQL modes of the session."""
 
     counts: dict[str, int]
     definers: list[str]
     collations: list[str]
+    connection_collations: list[str]
+    sql_modes: list[str]
 
 
 def stored_objects(connection: sa.Connection, database: str) -> StoredObjects:
     counts: dict[str, int] = {}
-    definers: set[str] = set()
-    collations: set[str] = set()
+    found: dict[str, set[str]] = {
+        "definer": set(), "collation_connection": set(), "database_collation": set(), "sql_mode": set(),
+    }  # fmt: skip
     for name, (schema, kept) in _STORED_OBJECTS.items():
-        view = _view(name, schema, "definer", *kept)
-        query = sa.select(view.c.definer, *(view.c[column] for column in kept)).where(_is(view.c[schema], database))
+        wanted = ("definer", "collation_connection", *kept)
+        view = _view(name, schema, *wanted)
+        query = sa.select(*(view.c[column] for column in wanted)).where(_is(view.c[schema], database))
         rows = _rows(connection, query)
         counts[name] = len(rows)
-        definers.update(row[0] for row in rows)
-        collations.update(value for row in rows for value in row[1:] if value)
-    return StoredObjects(counts, sorted(definers - {""}), sorted(collations))
+        for number, column in enumerate(wanted):
+            found[column].update(row[number] for row in rows if row[number])
+    modes = {mode for text in found["sql_mode"] for mode in text.split(",")}
+    return StoredObjects(
+        counts,
+        sorted(found["definer"]),
+        sorted(found["database_collation"]),
+        sorted(found["collation_connection"]),
+        sorted(modes),
+    )
 
 
 def broken_views(connection: sa.Connection, database: str) -> list[dict[str, str]]:
@@ -388,6 +411,21 @@ def known_collations(connection: sa.Connection) -> set[str]:
     everything: sa.ColumnElement[Any] = sa.literal_column("*")
     rows = _rows(connection, sa.select(everything).select_from(view))
     return {str(value) for row in rows for value in row}
+
+
+def unknown_modes(connection: sa.Connection, modes: Iterable[str]) -> list[str]:
+    """Those SQL modes that the server does not know: nothing lists them, so it is asked to take each."""
+    unknown = []
+    before = connection.scalar(sa.select(sa.literal_column("@@SESSION.sql_mode")))
+    for mode in modes:
+        try:
+            run_quoted(connection, f"SET SESSION sql_mode = {literal(mode)}")
+        except sa.exc.DBAPIError as error:
+            if error.orig is None or error.orig.args[0] != _WRONG_VALUE:
+                raise
+            unknown.append(mode)
+    run_quoted(connection, f"SET SESSION sql_mode = {literal(str(before))}")
+    return unknown
 
 
 def known_engines(connection: sa.Connection) -> set[str]:

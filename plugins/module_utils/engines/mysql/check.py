@@ -12,6 +12,7 @@ from ...config import Instance
 from ...errors import NotFoundError, TargetExistsError, TargetUnfitError
 from ..base import Inventory, RestoreRequest
 from . import catalog
+from .lacking import check_lacking, check_times
 from .tools import FLAVOURS, series
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
         "Install the plugins on the target.",
     )  # fmt: skip
     flavour = "mariadb" if "MariaDB" in version else "mysql"
-    return [*_crossing(where, request, flavour, version), *_definers(connection, where, inventory)]
+    return [
+        *_crossing(where, request, flavour, version),
+        *check_times(where, request.source, version),
+        *check_lacking(connection, where, inventory.notes),
+        *_definers(connection, where, inventory),
+    ]
 
 
 def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
@@ -114,6 +120,12 @@ def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -
         raise TargetUnfitError(
             f"{where} is {titles[1]}, which has neither sequences nor system-versioned tables, and the backup holds "
             f"{', '.join(own[:5])}. Restore to {titles[0]}."
+        )
+    computed = notes.get("generated", ())
+    if computed and source.flavour == "mariadb":
+        raise TargetUnfitError(
+            f"{where} is {titles[1]}, which takes no values for generated columns, and the backup holds them, as "
+            f"mariadb-dump writes them: tables {', '.join(computed[:5])}. Restore to {titles[0]}."
         )
     return [f"The backup comes from {titles[0]}, the target is {titles[1]}: compare what matters to you afterwards."]
 

@@ -45,8 +45,8 @@ _CHANGED = re.compile(
 )
 _SANDBOX = re.compile(rb"\A/\*[M!]+999999\\- enable the sandbox mode \*/ *\n")
 _SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
-_FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
-_HEADER_BYTES = 4096
+FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
+HEADER_BYTES = 4096
 
 
 def loses_in_unicode(table: TableInfo) -> bool:
@@ -183,6 +183,7 @@ class Dumper:
             "--max-allowed-packet=1G",
             f"--default-character-set={'binary' if group.binary else 'utf8mb4'}",
             *self.flavour.dump_options,
+            *(self.flavour.binary_dump_options if group.binary else ()),
             *options,
             *(f"--ignore-table={self.database}.{name}" for name in (*self.broken_views, *group.left_out)),
             "--",
@@ -247,10 +248,10 @@ class DumpStream(RawIOBase):
 
     def _start(self) -> None:
         self._started = True
-        while len(self._head) < _HEADER_BYTES and (data := self._next(_HEADER_BYTES)):
+        while len(self._head) < HEADER_BYTES and (data := self._next(HEADER_BYTES)):
             self._head += data
-        header, rest = self._head[:_HEADER_BYTES], self._head[_HEADER_BYTES:]
-        self._head = _SANDBOX.sub(b"", header).replace(_SQL_MODE, _FAITHFUL_SQL_MODE, 1) + rest
+        header, rest = self._head[:HEADER_BYTES], self._head[HEADER_BYTES:]
+        self._head = _SANDBOX.sub(b"", header).replace(_SQL_MODE, FAITHFUL_SQL_MODE, 1) + rest
 
 
 class DumpPart(Part):

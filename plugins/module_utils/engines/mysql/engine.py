@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MySQL and MariaDB: out through mysqldump or mariadb-dump, back through mysql or mariadb."""
+"""MySQL and MariaDB: out through mysqldump or mariadb-dump, back through mysql or mariadb.
+
+What backs up and restores is imported when it is used: most backups are not due, and that takes less time to find out.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from ...commands import SecretFile
 from ...config import Instance
 from ..base import SCRATCH_PREFIX, Database, Engine, Restored, RestoreRequest, Server, Snapshot, dropped_after
 from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
-from .check import check_target
-from .restore import Client, Restore
-from .snapshot import open_snapshot
-from .tools import FLAVOURS, Flavour, Login, Tool, find_tool, option_file
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from .tools import Flavour, Tool
 
 # mysqldump.c, ``write_footer``: the last statement gives a variable back what it was before; comments are off.
 _END_OF_SCRIPT = re.compile(rb"=@OLD_\w+ \*/;\s*\Z")
@@ -44,6 +44,8 @@ class MySQL(Engine):
         return Server("mariadb" if "MariaDB" in version else "mysql", version)
 
     def dump_tool(self, server: Server) -> tuple[str, str]:
+        from .tools import FLAVOURS, find_tool
+
         flavour = FLAVOURS[server.flavour]
         find_tool(flavour, flavour.client_programs, server.version)
         tool = find_tool(flavour, flavour.dump_programs, server.version)
@@ -64,14 +66,22 @@ class MySQL(Engine):
         return sorted(name for name, kind in kinds.items() if kind in catalog.TABLE_KINDS)
 
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
+        from .snapshot import open_snapshot
+
         return open_snapshot(self.instance, database, jobs)
 
     def check_restore(self, request: RestoreRequest) -> list[str]:
+        from .check import check_target
+
         self._client_tool()
         with translated_errors(self.instance), self._engine.connect() as connection:
             return check_target(connection, self.instance, request)
 
     def restore(self, request: RestoreRequest) -> Restored:
+        from ...commands import SecretFile
+        from .restore import Client, Restore
+        from .tools import Login, option_file
+
         self.check_restore(request)
         flavour, tool = self._client_tool()
         with translated_errors(self.instance), self._engine.connect() as connection:
@@ -111,6 +121,8 @@ class MySQL(Engine):
         self._engine.dispose()
 
     def _client_tool(self) -> tuple[Flavour, Tool]:
+        from .tools import FLAVOURS, find_tool
+
         server = self.server()
         flavour = FLAVOURS[server.flavour]
         return flavour, find_tool(flavour, flavour.client_programs, server.version)

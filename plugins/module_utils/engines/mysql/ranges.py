@@ -13,9 +13,11 @@ import heapq
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 from ..connect import run_quoted
 from .catalog import TableInfo, quoted, written
+from .keys import KeyColumn, Keys, keys_between
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -25,47 +27,35 @@ MOST_SLICES = 1000
 """Each takes a question to the server, of a fraction of a millisecond."""
 
 
-class _Key:
-    """The column that a table is cut by."""
+class _Cutter:
+    """Cuts one table by the first column of its primary key."""
 
-    def __init__(self, connection: sa.Connection, database: str, table: str, column: str) -> None:
-        self._connection, self._quoted = connection, quoted(column)
-        self._column: sa.ColumnClause[int] = sa.column(column)
-        self._table = sa.table(table, self._column, schema=database)
+    def __init__(self, connection: sa.Connection, table: sa.TableClause, column: KeyColumn, keys: Keys) -> None:
+        self._connection, self._table = connection, table
+        self._quoted, self._keys = quoted(column.name), keys
 
     def condition(self, first: int | None, end: int | None) -> str:
-        """Rows from ``first`` on and below ``end``; None is no limit."""
-        limits = [] if first is None else [f"{self._quoted} >= {first}"]
-        limits += [] if end is None else [f"{self._quoted} < {end}"]
+        """Rows from the number of a key on and below another's; None is no limit."""
+        limits = [] if first is None else [f"{self._quoted} >= {self._keys.written(first)}"]
+        limits += [] if end is None else [f"{self._quoted} < {self._keys.written(end)}"]
         return " AND ".join(limits)
-
-    def bounds(self) -> tuple[int, int] | None:
-        """The lowest and the highest value; None for an empty table."""
-        low, high = self._connection.execute(sa.select(sa.func.min(self._column), sa.func.max(self._column))).one()
-        return None if low is None else (int(low), int(high))
 
     def estimate(self, first: int, end: int) -> int:
         """The rows of a range, as the optimizer guesses. MySQL does not look where an index is forced."""
         one: sa.ColumnElement[int] = sa.literal_column("1")
-        query = (
-            sa.select(one)
-            .select_from(self._table)
-            .with_hint(self._table, "USE INDEX (PRIMARY)", "*")
-            .where(self._column >= first, self._column < end)
+        query = sa.select(one).select_from(self._table).with_hint(self._table, "USE INDEX (PRIMARY)", "*")
+        explained = run_quoted(
+            self._connection, f"EXPLAIN FORMAT=TRADITIONAL {written(query)} WHERE {self.condition(first, end)}"
         )
-        explained = run_quoted(self._connection, f"EXPLAIN FORMAT=TRADITIONAL {written(query)}")
         return sum(int(row["rows"] or 0) for row in explained.mappings())
 
     def slices(self, wanted: int) -> list[tuple[int, int, int]]:
         """The whole range in slices (first, end, rows), none of which has much more than its share of the rows.
 
         The optimizer overrates large ranges and takes none for more than half of the table, so the heaviest slice is
-        halved again and again. Empty for an empty table.
+        halved again and again.
         """
-        bounds = self.bounds()
-        if bounds is None:
-            return []
-        first, end = bounds[0], bounds[1] + 1
+        first, end = self._keys.first, self._keys.last + 1
         heap = [(-self.estimate(first, end), first, end)]
         while len(heap) < MOST_SLICES:
             weight, first, end = heap[0]
@@ -93,12 +83,20 @@ class _Key:
 def cut(
     connection: sa.Connection, database: str, tables: Mapping[str, TableInfo], pieces: Mapping[str, int]
 ) -> dict[str, list[str]]:
-    """Conditions that cut each table in so many pieces, together all rows once. ``pieces`` are of tables that have a
-    ``range_column``; one with too few different values is left out."""
+    """Conditions that cut each table in so many pieces, together all rows once. One without a ``range_column`` or with
+    too few different values is left out."""
     found = {}
     for name, wanted in pieces.items():
-        key = _Key(connection, database, name, str(tables[name].range_column))
-        limits = [None, *key.cuts(wanted), None]
+        column = tables[name].range_column
+        if column is None:
+            continue
+        key: sa.ColumnClause[Any] = sa.column(column.name)
+        table = sa.table(name, key, schema=database)
+        low, high = connection.execute(sa.select(sa.func.min(key), sa.func.max(key)).select_from(table)).one()
+        if low is None:
+            continue
+        cutter = _Cutter(connection, table, column, keys_between(column, low, high))
+        limits = [None, *cutter.cuts(wanted), None]
         if len(limits) > 2:
-            found[name] = [key.condition(first, end) for first, end in pairwise(limits)]
+            found[name] = [cutter.condition(first, end) for first, end in pairwise(limits)]
     return found

@@ -24,6 +24,7 @@ from ...streams import read_chunks
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from ..connect import run_quoted, translated_errors
 from . import catalog
+from .lacking import find_lacking, must_be_strict, strictly
 from .script import SchemaScript, data_script, objects_script, renamed_view
 from .tools import Flavour, Login, Tool, client_arguments
 
@@ -91,6 +92,8 @@ class Restore:
         self._stop = threading.Event()
         self._warnings: list[str] = []
         self._missing_views = 0
+        self._lacking = self._query(lambda connection: find_lacking(connection, self._inventory.notes))
+        self._strict = must_be_strict(request.source, self._query(catalog.server_version))
 
     def run(self) -> Restored:
         stored = self._query(lambda connection: catalog.stored_name(connection, self._request.database))
@@ -183,7 +186,7 @@ class Restore:
         """Schema, then data, then indexes, then the proof; views and routines too, unless the script is limited to
         tables."""
         for part in self._parts("schema"):
-            self._load(database, part, script.read)
+            self._load(database, part, lambda stream: map(self._lacking.replaced, script.read(stream)))
         parts = sorted(self._parts("data"), key=lambda part: -part.raw_bytes)
         self._at_once([partial(self._load, database, part, self._data) for part in parts])
         self._alter(database, script.indexes)
@@ -248,14 +251,18 @@ class Restore:
                 raise error
 
     def _data(self, stream: BinaryIO) -> Iterator[bytes]:
-        if self._request.tables is None:
-            return read_chunks(stream)
-        return data_script(stream, self._names.__contains__)
+        whole = self._request.tables is None
+        script = read_chunks(stream) if whole else data_script(stream, self._names.__contains__)
+        return strictly(script) if self._strict else script
 
     def _load_objects(self, database: str, events: bool) -> None:
         wanted = self._loaded_names.__contains__
+
+        def script(stream: BinaryIO) -> Iterable[bytes]:
+            return map(self._lacking.replaced, objects_script(stream, database, wanted, events))
+
         for part in self._parts("objects"):
-            self._load(database, part, lambda stream: objects_script(stream, database, wanted, events))
+            self._load(database, part, script)
 
     @property
     def _loaded_names(self) -> frozenset[str]:

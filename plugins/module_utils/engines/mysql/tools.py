@@ -34,6 +34,7 @@ class Flavour:
     dump_programs: tuple[str, ...]
     client_programs: tuple[str, ...]
     dump_options: tuple[str, ...]
+    binary_dump_options: tuple[str, ...]
     client_options: tuple[str, ...]
     row_per_line: bool
     """Whether the dump tool writes each row on a line of its own."""
@@ -51,6 +52,7 @@ FLAVOURS = {
         dump_programs=("mariadb-dump", "mysqldump"),
         client_programs=("mariadb", "mysql"),
         dump_options=(),
+        binary_dump_options=(),
         client_options=(
             "--loose-skip-print-query-on-error",  # the query may be a megabyte of somebody's data
             f"--init-command={_SESSION}, max_statement_time = 0, innodb_strict_mode = OFF",
@@ -64,6 +66,8 @@ FLAVOURS = {
         dump_programs=("mysqldump",),
         client_programs=("mysql",),
         dump_options=("--set-gtid-purged=OFF", "--loose-column-statistics=0"),
+        # MySQL takes the name of the database that a client of the character set binary chooses for latin1.
+        binary_dump_options=("--loose-init-command=SET character_set_client = utf8mb4",),
         client_options=(f"--init-command={_SESSION}",),
         row_per_line=False,
     ),

@@ -20,7 +20,8 @@ from ...errors import (
     TargetUnfitError,
 )
 from ..base import SCRATCH_PREFIX, dropped_after
-from ..connect import create_engine, driver_sentence, run_quoted, translated_errors
+from ..connect import create_engine, run_quoted, translated_errors
+from ..sentences import driver_sentence
 from . import catalog
 from .catalog import STAGING_PREFIX
 from .sql import literal, quoted, setting_values

@@ -1,11 +1,13 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL: pg_dump for all that is hard, COPY streams for what is large, restores that swap databases by rename."""
+"""PostgreSQL: pg_dump for all that is hard, COPY streams for what is large, restores that swap databases by rename.
+
+What backs up and restores is imported when it is used: most backups are not due, and that takes less time to find out.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import ClassVar
 
@@ -15,10 +17,6 @@ from ..base import SCRATCH_PREFIX, Database, Engine, Restored, RestoreRequest, S
 from ..connect import create_engine, translated_errors
 from . import catalog
 from .databases import Maintenance, exists, scratch
-from .plan import plan_restore, tables_of
-from .restore import WholeRestore
-from .snapshot import open_snapshot
-from .tables import TablesRestore
 from .tools import find_tool, major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -75,8 +73,12 @@ class PostgreSQL(Engine):
             for row in found
             if row.datname not in catalog.SYSTEM_DATABASES or row.datname in self.instance.databases
         ]
+        if not count_tables:
+            return [Database(row.datname, row.size, 0) for row in listed]
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(CONNECTIONS) as pool:  # each needs a connection of its own
-            tables = pool.map(lambda row: self._count_tables(row.datname) if count_tables and row.open else 0, listed)
+            tables = pool.map(lambda row: self._count_tables(row.datname) if row.open else 0, listed)
             return [Database(row.datname, row.size, count) for row, count in zip(listed, tables, strict=True)]
 
     def _count_tables(self, database: str) -> int:
@@ -94,12 +96,18 @@ class PostgreSQL(Engine):
             return exists(connection, database)
 
     def existing_tables(self, database: str) -> list[str]:
+        from .plan import tables_of
+
         return tables_of(self.instance, database) if self.exists(database) else []
 
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
+        from .snapshot import open_snapshot
+
         return open_snapshot(self.instance, database)
 
     def check_restore(self, request: RestoreRequest) -> list[str]:
+        from .plan import plan_restore
+
         return plan_restore(self._maintenance, request).warnings
 
     def restore(self, request: RestoreRequest) -> Restored:
@@ -108,6 +116,10 @@ class PostgreSQL(Engine):
         Raises ToolFailedError for any error of any tool, RowCountMismatchError, DatabaseBusyError when the database to
         replace stays in use; the target is then as it was.
         """
+        from .plan import plan_restore
+        from .restore import WholeRestore
+        from .tables import TablesRestore
+
         maintenance = Maintenance(self.instance, avoid=request.database)
         try:
             plan = plan_restore(maintenance, request)

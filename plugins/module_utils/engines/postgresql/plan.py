@@ -21,7 +21,8 @@ from ...errors import (
     ToolMissingError,
 )
 from ..base import RestoreRequest, Source, StoredPart
-from ..connect import create_engine, driver_sentence, translated_errors
+from ..connect import create_engine, translated_errors
+from ..sentences import driver_sentence
 from . import catalog
 from .databases import Maintenance, exists, major_of
 from .tools import Tool, find_tool, major

@@ -85,6 +85,11 @@ def _shared_jobs(source: Source, copies: Sequence[StoredPart], jobs: int) -> tup
     return for_archive, max(1, jobs - for_archive)
 
 
+_UNWAITING = "-c synchronous_commit=off"
+"""Nothing waits for the disk while a database is loaded that nobody has yet. When it is given its name, that commit
+waits until all before it is on the disk (PostgreSQL manual, "Asynchronous Commit")."""
+
+
 class WholeRestore:
     def __init__(self, maintenance: Maintenance, request: RestoreRequest, plan: Plan) -> None:
         self._maintenance, self._request, self._plan = maintenance, request, plan
@@ -107,7 +112,7 @@ class WholeRestore:
 
     def _load(self, target: Staging, archive: BinaryIO) -> None:
         copies = [part for part in self._source.parts if part.kind == "copy"]
-        with Client(self._instance, target.name) as client:
+        with Client(self._instance, target.name, _UNWAITING) as client:
             section = partial(self._section, client, archive)
             section("pre-data", 1)
             for_archive, for_copies = _shared_jobs(self._source, copies, self._request.jobs)

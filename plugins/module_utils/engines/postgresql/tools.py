@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -124,14 +125,17 @@ class Client:
     The password travels in a password file that exists only as an inherited descriptor (libpq: PGPASSFILE wants a
     regular file with mode 0600; the libpq of every supported version takes ``/dev/fd/N`` of a memfd for one). Such
     a file is read line by line, so that a password with a line break, and only that, goes through PGPASSWORD in the
-    child's own environment, which root and the child's user can read.
+    child's own environment, which root and the child's user can read. ``settings`` hold for the programs' sessions, as
+    options on PostgreSQL's command line (libpq: PGOPTIONS).
     """
 
-    def __init__(self, instance: Instance, database: str) -> None:
+    def __init__(self, instance: Instance, database: str, settings: str = "") -> None:
         self.redact = Redactor([instance.password])
         self._conninfo = make_conninfo(**libpq_parameters(instance), dbname=database)
         # PGPASSWORD of our own environment would win over the file; names in statements are UTF-8.
         self._environment = {"PGCLIENTENCODING": "UTF8"}
+        if settings:
+            self._environment["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} {settings}"
         self._secret: commands.SecretFile | None = None
         password = instance.password
         if password is None:

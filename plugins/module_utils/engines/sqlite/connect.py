@@ -9,9 +9,9 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from ...config import Instance
@@ -26,9 +26,10 @@ from ...errors import (
     QueryFailedError,
     TargetUnfitError,
 )
-from ..connect import driver_sentence
+from ...stopping import cut_by
+from ..sentences import driver_sentence
 
-with suppress(ImportError):  # module.py reports a missing library before anything here runs
+if TYPE_CHECKING:
     import sqlalchemy as sa
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -95,9 +96,11 @@ def uri(path: Path, **parameters: str | int) -> str:
 @contextmanager
 def wrapped(connection: sqlite3.Connection) -> Iterator[sa.Connection]:
     """SQLAlchemy over a plain connection, which is closed at the end."""
+    import sqlalchemy as sa  # not sooner: to list files takes none of it
+
     try:
         engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=sa.pool.NullPool)
-        with engine.connect() as wrapper:
+        with cut_by(connection.interrupt), engine.connect() as wrapper:
             yield wrapper
     finally:
         connection.close()
@@ -145,9 +148,12 @@ def translated(instance: Instance, name: str) -> Iterator[None]:
     """Turns what SQLAlchemy, sqlite3 and the file system raise about a database into our errors."""
     try:
         yield
-    except sa.exc.DBAPIError as error:
-        raise _of_sqlite(instance, name, error.orig or error) from None
     except sqlite3.Error as error:
         raise _of_sqlite(instance, name, error) from None
     except OSError as error:
         raise _of_system(instance, name, error) from None
+    except Exception as error:
+        original = getattr(error, "orig", None)  # SQLAlchemy's DBAPIError
+        if not isinstance(original, sqlite3.Error):
+            raise
+        raise _of_sqlite(instance, name, original) from None

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SQLite: a file is a database, its folder the server."""
+"""SQLite: a file is a database, its folder the server.
+
+What backs up and restores is imported when it is used: most backups are not due, and that takes less time to find out.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,6 @@ from ...errors import (
 from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
 from .connect import opened, translated
 from .files import HEADER, Files
-from .inspect import objects, tables_of
-from .replace import refuse_in_use
-from .scratch import remove_leftovers
-from .scratch import scratch as scratch_folder
-from .snapshot import KIND, FileSnapshot, at_rest, take_snapshot
-from .tables import restore_tables, wanted_tables
-from .whole import database_part, restore_whole
 
 PAGE_SIZE, PAGES = slice(16, 18), slice(28, 32)
 """Where a file says the size of its pages and their number (sqlite.org, "Database File Format", 1.3)."""
@@ -54,6 +50,8 @@ class SQLite(Engine):
         return Server("sqlite", sqlite3.sqlite_version)
 
     def dump_tool(self, server: Server) -> tuple[str, str]:
+        from .snapshot import FileSnapshot
+
         return FileSnapshot.tool, FileSnapshot.tool_version
 
     def databases(self, count_tables: bool = True) -> list[Database]:
@@ -68,6 +66,9 @@ class SQLite(Engine):
         return Database(name, size, tables)
 
     def _tables(self, name: str, path: Path) -> list[str]:
+        from .inspect import objects, tables_of
+        from .snapshot import at_rest
+
         with translated(self.instance, name):
             parameters = {"immutable": 1} if at_rest(path) else {}
             with opened(path, **parameters) as connection:
@@ -86,11 +87,17 @@ class SQLite(Engine):
         return []
 
     def snapshot(self, database: str, jobs: int) -> AbstractContextManager[Snapshot]:
+        from .snapshot import take_snapshot
+
         with translated(self.instance, database):
             path = self._files.source(database)
         return take_snapshot(self.instance, database, path)
 
     def check_restore(self, request: RestoreRequest) -> list[str]:
+        from .replace import refuse_in_use
+        from .tables import wanted_tables
+        from .whole import database_part
+
         self._files.check_base()
         path = self._target(request)
         self._check_version(request)
@@ -142,24 +149,33 @@ class SQLite(Engine):
             )
 
     def restore(self, request: RestoreRequest) -> Restored:
+        from .tables import restore_tables
+        from .whole import restore_whole
+
         path = self._target(request)
         restore = restore_whole if request.tables is None else restore_tables
         return restore(self.instance, request, path)
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
+        from .scratch import scratch as scratch_folder
+
         self._files.check_base()
         with translated(self.instance, "(scratch)"), scratch_folder(self._files.base) as name:
             yield name
 
     @classmethod
     def scratch_instance(cls, size_bytes: int) -> Instance:
+        from .scratch import remove_leftovers
+
         for folder in scratch.folders():
             remove_leftovers(folder)
         return Instance(id="scratch", engine=cls.name, path=str(scratch.folder_for(size_bytes)))
 
     @classmethod
     def flaw(cls, kind: str, raw_bytes: int, head: bytes, tail: bytes) -> str | None:
+        from .snapshot import KIND
+
         if kind != KIND or not raw_bytes:
             return None
         if not head.startswith(HEADER):

@@ -15,7 +15,8 @@ from typing import Any
 
 from ...errors import DatabaseCorruptError
 from ..base import Inventory, Table
-from ..connect import driver_sentence, run_quoted
+from ..connect import run_quoted
+from ..sentences import driver_sentence
 from .connect import driver
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs

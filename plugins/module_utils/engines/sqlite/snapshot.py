@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import BinaryIO
 
 from ...config import Instance
 from ...errors import ToolFailedError
+from ...stopping import cut_by
 from ..base import Inventory, Part, Snapshot
 from ..connect import run_quoted
 from .connect import busy, driver, opened, translated
@@ -38,12 +40,14 @@ class _RestartedTooOftenError(Exception):
     """Somebody writes faster than we copy."""
 
 
-def _watch(instance: Instance, name: str) -> Callable[[int, int, int], None]:
+def _watch(instance: Instance, name: str, stopped: threading.Event) -> Callable[[int, int, int], None]:
     """A progress callback for sqlite3's backup, which by itself would try for ever."""
     last, restarts = -1, 0
 
     def progress(status: int, remaining: int, _total: int) -> None:
         nonlocal last, restarts
+        if stopped.is_set():
+            raise ToolFailedError(f"The copy of database {name} of instance {instance.id} was cut off.")
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # SQLite has waited already
             raise busy(instance, name)
         if 0 <= last <= remaining and status == sqlite3.SQLITE_OK:
@@ -61,7 +65,10 @@ def _copy(instance: Instance, name: str, path: Path, copy: Copy, hold: bool, **p
         if hold:
             run_quoted(connection, "BEGIN")
             run_quoted(connection, "SELECT count(*) FROM sqlite_master").scalar_one()
-        driver(connection).backup(copy.writer, pages=STEP_PAGES, progress=_watch(instance, name), sleep=0)
+        stopped = threading.Event()
+        with cut_by(stopped.set):
+            progress = _watch(instance, name, stopped)
+            driver(connection).backup(copy.writer, pages=STEP_PAGES, progress=progress, sleep=0)
 
 
 def _mark(path: Path) -> tuple[bytes, int, int, int, int] | None:

@@ -11,8 +11,9 @@ from functools import cached_property
 
 from ...config import Instance
 from ...engines.base import Inventory
-from ...engines.connect import create_engine, driver_sentence, run_quoted, translated_errors
+from ...engines.connect import create_engine, run_quoted, translated_errors
 from ...engines.mysql.visible import covers
+from ...engines.sentences import driver_sentence
 from ...errors import NotFoundError, PermissionDeniedError, QueryFailedError
 from ...security.redact import Redactor
 from ..base import Changes, Statement, UsersEngine

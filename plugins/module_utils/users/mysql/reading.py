@@ -222,17 +222,20 @@ def read_accounts(connection: sa.Connection) -> Accounts:
     warnings: list[str] = []
     found = (_mariadb_accounts if flavour == "mariadb" else _mysql_accounts)(connection, warnings)
     literal_names = literal_database_names(connection)
-    accounts = []
+    accounts, ignored = [], []
     for account in found:
         if identity(account) in SYSTEM_ACCOUNTS:
             continue
         grants = _grants(connection, account, literal_names)
         if grants is None:
-            warnings.append(
-                f"{account.label} is left out: the server ignores it (skip_name_resolve) and tells no privileges of it."
-            )
+            ignored.append(account.label)
             continue
         accounts.append(replace(account, grants=grants))
+    if ignored:
+        warnings.append(
+            "The server ignores accounts with a host name (skip_name_resolve) and tells no privileges of them. "
+            f"Left out: {', '.join(sorted(ignored))}."
+        )
     # PUBLIC is always there and can't be made: it says something only where it was granted something.
     kept = [account for account in accounts if account.label != PUBLIC or account.grants or account.memberships]
     return Accounts("mysql", flavour, version, sorted(kept, key=lambda account: account.label), warnings)

@@ -1,0 +1,20 @@
+# Copyright: (c) 2026, the vya.backupdb authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What drivers say, made fit for our sentences. Loads no driver."""
+
+from __future__ import annotations
+
+import re
+
+_LIBPQ_ATTEMPT = re.compile(
+    r"^(connection failed: )?connection to server (at|on socket) .*? failed: ((FATAL|ERROR): +)?"
+)
+
+
+def driver_sentence(original: BaseException) -> str:
+    """The server's own words, on one line, without the driver's error number and wrapping."""
+    words = original.args[1] if len(original.args) > 1 and isinstance(original.args[0], int) else original
+    # libpq repeats its sentence for every address and for every attempt with and without TLS.
+    attempts = (_LIBPQ_ATTEMPT.sub("", line).strip() for line in str(words).splitlines())
+    return " ".join(" ".join(dict.fromkeys(attempts)).split()).rstrip(".")
