@@ -85,6 +85,8 @@ KNOWN = """
 
 - MariaDB and MySQL: where the target lacks a SQL mode or a collation in which a view, routine, trigger or event was
   made, it is made without, and the restore says so. Where it lacks the collation of a table, the restore is refused.
+- MariaDB 11.5 and newer to an older one: where any table has generated columns, a TIMESTAMP after 2038 is not refused
+  but becomes zero. The restore warns of the tables that have columns of that type.
 - MySQL 9.7 itself refuses routines and events whose bodies hold a name with doubled backticks.
 """
 
