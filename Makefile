@@ -23,7 +23,7 @@ demo: venv link
 	demo/run
 
 test: packages lint types docs build sanity
-	pytest --cov --cov-fail-under=90
+	pytest -n auto --dist loadfile --cov --cov-fail-under=90
 
 lint: packages tests-venv link
 	ruff check
@@ -48,7 +48,7 @@ unit: tests-venv
 	pytest tests/unit
 
 integration: packages tests-venv
-	pytest tests/integration
+	pytest -n auto --dist loadfile tests/integration
 
 bench: packages tests-venv link
 	tests/tools/peers

@@ -126,7 +126,6 @@ def _copy_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def backup_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = list(_once(row for result in results for row in _rows(result)))
-    rows.sort(key=lambda row: row[1] == USERS)
     table = lines(HEADER, rows)
     # {repository}/{host}/{instance}/{database}/{date}/{id}
     places = {str(PurePath(entry["path"]).parents[3]) for result in results for entry in result.get("backups", [])}

@@ -25,6 +25,7 @@ Cut = Callable[[], object]
 _lock = threading.Lock()
 _numbers = itertools.count()
 _cuts: dict[int, Cut] = {}
+_asked = threading.Event()
 _reasons: list[str] = []
 
 
@@ -84,17 +85,22 @@ def watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def stop(sentence: str) -> None:
     """Asks for the end of all work; the first sentence that says why is the one that is told."""
-    with _lock:
-        _reasons.append(sentence)
-        first = len(_reasons) == 1
-    if first:
-        threading.Thread(target=cut_off, args=(threading.Event(),), daemon=True).start()
-        last = threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), signal.SIGKILL))
-        last.daemon = True
-        last.start()
+    _reasons.append(sentence)
+    _asked.set()
+
+
+def _end_when_asked() -> None:
+    _asked.wait()
+    over = threading.Event()
+    threading.Thread(target=cut_off, args=(over,), daemon=True).start()
+    over.wait(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop_on(number: signal.Signals) -> None:
-    """Makes a signal ask for the end. Its handler interrupts code that may hold a lock, so a thread does the work."""
-    sentence = f"The work was ended by {number.name}. Run it again."
-    signal.signal(number, lambda _number, _frame: threading.Thread(target=stop, args=(sentence,), daemon=True).start())
+    """Makes this process one that can be asked for its end, by ``stop`` or by a signal.
+
+    The handler of a signal interrupts code that may hold a lock, so a thread that waits from now on does the work.
+    """
+    threading.Thread(target=_end_when_asked, daemon=True).start()
+    signal.signal(number, lambda _number, _frame: stop(f"The work was ended by {number.name}. Run it again."))

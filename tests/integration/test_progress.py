@@ -21,6 +21,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations import pro
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.progress import Progress, progress_line
 from kit import sqlite
 from kit.plays import ANSIBLE_PLAYBOOK, Controller
+from kit.waiting import progress_files, wait_until
 from kit.workshop import Workshop
 
 
@@ -157,7 +158,7 @@ def test_who_watches_sees_a_line_while_it_runs(tmp_path: Path) -> None:
         assert f"1 backed up, 0 not due, 0 failed. {keys}" in output
         assert (" % " in output) == (output is watched)
     assert len(workshop.folders()) == 3
-    assert not list(Path("/tmp").glob("vya-backupdb-*.progress"))
+    wait_until(lambda: not progress_files())
 
 
 def test_awx_shows_the_lines_as_events(tmp_path: Path) -> None:

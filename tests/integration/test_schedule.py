@@ -93,6 +93,8 @@ def test_cron_where_there_is_no_systemd(site: ScheduledHost) -> None:
     assert secret not in log
     assert site.host.names("/var/backups/vya-backupdb/db1/wiki") == ["pages.db"]
     assert site.host.run("stat", "--format=%a", "/etc/vya-backupdb/schedule/inventory.json") == b"600\n"
+    # The health file of the role monitoring is in there, for everybody to read.
+    assert site.host.run("stat", "--format=%a", "/var/lib/vya-backupdb", "/var/lib/vya-backupdb/jobs") == b"755\n700\n"
     assert "backup       ok" in site.host.run(PROGRAM, "list").decode()
 
 

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Receivers of notifications on loopback: one for HTTP, one for mail; both keep what they are told."""
+"""Receivers of notifications: one for HTTP, one for mail; both keep what they are told.
+
+On loopback, unless somebody wants them elsewhere. It needs nothing but Python, so that hosts of tests can run it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+LOOPBACK = ("127.0.0.1", 0)
 
 
 @dataclass
@@ -45,7 +50,7 @@ def served(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 @contextmanager
-def http_receiver() -> Iterator[Posted]:
+def http_receiver(address: tuple[str, int] = LOOPBACK) -> Iterator[Posted]:
     posted = Posted()
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,7 +66,7 @@ def http_receiver() -> Iterator[Posted]:
         def log_message(self, *_arguments: Any) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     posted.port = server.server_port
     with served(server):
         yield posted
@@ -80,7 +85,9 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(context: ssl.SSLContext | None = None, login: tuple[str, str] | None = None) -> Iterator[Mailbox]:
+def mail_server(
+    context: ssl.SSLContext | None = None, login: tuple[str, str] | None = None, address: tuple[str, int] = LOOPBACK
+) -> Iterator[Mailbox]:
     """A server that speaks as much SMTP (RFC 5321) as clients need; with a context, STARTTLS (RFC 3207) as well."""
     mailbox = Mailbox()
 
@@ -135,7 +142,7 @@ def mail_server(context: ssl.SSLContext | None = None, login: tuple[str, str] | 
                 self.answer("221 bye" if word == "QUIT" else "250 ok")
             return word == "QUIT"
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server = socketserver.ThreadingTCPServer(address, Handler)
     server.daemon_threads = True
     mailbox.port = server.server_address[1]
     with served(server):

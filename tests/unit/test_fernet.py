@@ -149,10 +149,10 @@ def test_a_wrapped_key_is_a_token_that_the_stock_library_opens() -> None:
         data_key.unwrap(wrapped)
 
 
-@pytest.mark.parametrize("token", ["", "A", "ü", "not base64 at all", base64.urlsafe_b64encode(KEY.encrypt(b"no key"))])
-def test_what_is_no_wrapped_key(token: str | bytes) -> None:
+@pytest.mark.parametrize("token", ["", "A", "ü", "not base64 at all", KEY.seal_text("no key")], ids=range(5))
+def test_what_is_no_wrapped_key(token: str) -> None:
     with pytest.raises(SealBrokenError):
-        KEY.unwrap(token if isinstance(token, str) else token.decode())
+        KEY.unwrap(token)
 
 
 def test_the_seal_of_a_manifest_is_for_one_digest_and_one_key() -> None:

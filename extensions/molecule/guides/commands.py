@@ -1,6 +1,7 @@
-"""Prints, as one script, the commands of docs/quickstart.md and of the README up to "When something fails".
+"""Prints, as one script, the commands of docs/quickstart.md and of the README.
 
-A command that names a backup of the day on which the README was written gets the first one of that database.
+The inventory is that of the README, with the lines of the quick start for one machine. A command that names a backup
+of the day on which the README was written gets the first one of that database.
 """
 
 import re
@@ -9,12 +10,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ON_THIS_MACHINE = "      ansible_connection: local\n      backupdb_become: false\n"
 FIRST = "$(ls /var/backups/vya-backupdb/db1/maria-main/shop/*/ | sort | head -1)"
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    return FENCED.findall(text)
+def blocks(document: str) -> list[tuple[str, str]]:
+    return FENCED.findall((ROOT / document).read_text())
 
 
 def commands(console: str) -> str:
@@ -22,13 +22,12 @@ def commands(console: str) -> str:
     return "".join(f"{line}\n" for line in re.findall(r"^\$ ((?:.*\\\n)*.*)$", console, re.MULTILINE))
 
 
-quickstart = (ROOT / "docs" / "quickstart.md").read_text()
-readme = (ROOT / "README.md").read_text()
-story = readme[readme.index("\n## Installation\n") : readme.index("\n### When something fails\n")]
-script = "".join(text for kind, text in blocks(quickstart) if kind == "bash") + "cd /root/backupdb\n"
-for kind, text in blocks(story):
+quickstart = blocks("docs/quickstart.md")
+(on_this_machine,) = [text for kind, text in quickstart if kind == "yaml"]
+script = "".join(text for kind, text in quickstart if kind == "bash") + "cd /root/backupdb\n"
+for kind, text in blocks("README.md"):
     if kind == "yaml" and "backupdb_instances" in text:
-        here = re.sub(r"^ +ansible_host: .*\n", ON_THIS_MACHINE, text, flags=re.MULTILINE)
+        here = re.sub(r"^ +ansible_host: .*\n", on_this_machine, text, flags=re.MULTILINE)
         script += f"cat > inventory.yml <<'END OF INVENTORY'\n{here}END OF INVENTORY\n"
     if kind == "console":
         script += commands(text)

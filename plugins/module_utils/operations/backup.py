@@ -181,15 +181,15 @@ class BackupRun:
         """One database's backup, or its failure, which never stops the others."""
         limit, then = self._wanted.limit, "begun"
         try:
+            stopping.check()
             if limit:
                 limit.sleep(0)
-            stopping.check()
             then = "backed up"
             with self._repository.lock(self._wanted.host, self._instance.id, "database", database.name, "backup"):
                 return self.take(server, database, jobs=jobs)
         except Exception as error:  # noqa: BLE001 - as above
             failure = stopping.reason() or as_ours(error)
-            if limit and limit.is_over:  # what was cut off has other words for it
+            if limit and limit.is_over and not stopping.reason():  # what was cut off has other words for it
                 failure = limit.error(f"database {database.name} of instance {self._instance.id} was {then}")
             self._note("backup", "failed", instance=self._instance.id, database=database.name, code=failure.code)
             return failure
@@ -302,7 +302,7 @@ def back_up_instances(
                     BackupRun(engine, repository, keyring, wanted, note).run(outcome, check)
             except Exception as error:  # noqa: BLE001 - one instance's failure never stops the others
                 failure = stopping.reason() or as_ours(error)
-                if limit and limit.is_over:
+                if limit and limit.is_over and not stopping.reason():
                     failure = limit.error(f"instance {instance.id} had its turn")
                 outcome.fail(instance.id, None, failure)
                 note("backup", "failed", instance=instance.id, code=failure.code)
