@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from kit.plays import Controller
 from kit.sqlite import make
 
-MOST_TASKS = 5
+MOST_TASKS = 6
 MOST_BYTES = 520_000
 LIBRARIES = {"sqlalchemy", "pymysql", "psycopg", "cryptography", "yaml", "concurrent.futures", "importlib.metadata"}
 MAKERS = {"operations.maker", "operations.users_backup", "engines.connect", "commands", "retention.policy"}
@@ -52,3 +53,24 @@ def test_a_backup_that_is_not_due_takes_little(tmp_path: Path, monkeypatch: pyte
     seen = loaded(sent)
     assert "operations.backup" in seen
     assert not seen & (LIBRARIES | MAKERS)
+
+
+def test_metrics_that_a_play_asks_for_are_written(tmp_path: Path) -> None:
+    """Whether anybody wants them is asked once for all hosts, of which none knows what the play says."""
+    (tmp_path / "files").mkdir()
+    make(tmp_path / "files" / "app.db", "CREATE TABLE note (text TEXT)")
+    wanted = {
+        "backupdb_monitoring": True,
+        "backupdb_instances": [{"id": "files", "engine": "sqlite", "path": str(tmp_path / "files")}],
+        "backupdb_repository": str(tmp_path / "repository"),
+        "backupdb_keyring": str(tmp_path / "keyring.json"),
+        "backupdb_textfile_folder": str(tmp_path / "metrics"),
+        "backupdb_health_file": str(tmp_path / "state" / "health.json"),
+        "backupdb_health_command": "",
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(yaml.safe_dump([{"ansible.builtin.import_playbook": "vya.backupdb.backup", "vars": wanted}]))
+    done = Controller(tmp_path, {"one": {}}).play(str(playbook))
+    assert done.status == 0, done.output
+    (metrics,) = (tmp_path / "metrics").iterdir()
+    assert 'database="app.db"' in metrics.read_text()
