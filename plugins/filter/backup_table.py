@@ -50,7 +50,8 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.words impo
 from ansible_collections.vya.backupdb.plugins.plugin_utils.tables import lines
 
 HEADER = ("INSTANCE", "DATABASE", "RESULT", "SIZE", "TIME", "BACKUP, OR WHY")
-DUE, FAILED = "due", "FAILED"
+DUE = "due"
+FAILED = "FAILED"
 COPY_DUE = "to copy"
 USERS = "(users)"
 """Stands for a database in the lines of users_backup."""

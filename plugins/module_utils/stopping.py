@@ -71,9 +71,8 @@ def reason() -> WorkInterruptedError | None:
 
 def check() -> None:
     """Raises WorkInterruptedError where the work has to end."""
-    stopped = reason()
-    if stopped:
-        raise stopped
+    if _reasons:
+        raise WorkInterruptedError(_reasons[0])
 
 
 def watched(chunks: Iterable[bytes]) -> Iterator[bytes]:

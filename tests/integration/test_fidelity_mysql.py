@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -451,13 +452,13 @@ def test_line_21_ddl_during_a_dump_in_pieces(server: MariaDBServer, other: Maria
         before = facts(server, "l21")
         done: list[Any] = []
 
-        def alter(change: str = change, done: list[Any] = done) -> None:
+        def alter(change: str, done: list[Any]) -> None:
             done.append(server.run("SET lock_wait_timeout = 30", change, database="l21"))
 
         folder = tmp_path / change[:5]
         folder.mkdir()
         try:
-            with _pausing_at(1 << 20, alter):
+            with _pausing_at(1 << 20, partial(alter, change, done)):
                 source = take(server.instance(), "l21", folder, jobs=3)
         except SchemaChangedError as error:
             assert "Run the backup again" in error.message

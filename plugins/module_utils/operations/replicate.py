@@ -143,18 +143,21 @@ class _Copying:
         """Copies set by set; one's failure does not stop the others, but for that of the connection."""
         with suppress(RepositoryError, PermissionDeniedError):  # they do no harm
             self._far.remove_leftovers(candidate.place for candidate, _reason in due)
-        lost: BackupdbError | None = None
+        failure: BackupdbError | None = None
         for candidate, reason in due:
-            try:
-                if lost:
-                    raise lost
-                self._copy(candidate, reason)
-            except Exception as error:  # noqa: BLE001 - as above
-                failure = as_ours(error)
-                lost = failure if isinstance(failure, ConnectionFailedError) else None
-                if self._limit and self._limit.is_over:  # what was cut off has other words for it
-                    failure = self._limit.error(f"backup {candidate.backup.manifest.id} was copied")
+            if not isinstance(failure, ConnectionFailedError):
+                failure = self._attempt(candidate, reason)
+            if failure and self._limit and self._limit.is_over:  # what was cut off has other words for it
+                self._fail(candidate, self._limit.error(f"backup {candidate.backup.manifest.id} was copied"))
+            elif failure:
                 self._fail(candidate, failure)
+
+    def _attempt(self, candidate: _Candidate, reason: str) -> BackupdbError | None:
+        try:
+            self._copy(candidate, reason)
+        except Exception as error:  # noqa: BLE001 - one set's failure does not stop the others
+            return as_ours(error)
+        return None
 
     def _copy(self, candidate: _Candidate, reason: str) -> None:
         backup, clock = candidate.backup, time.monotonic()

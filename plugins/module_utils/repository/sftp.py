@@ -178,7 +178,7 @@ class SftpRepository:
         A program that a killed run left behind may go on to write its own, and gets no further: the names are given by
         another batch.
         """
-        sending = {name: stage / f"sending-{self._token}-{number}" for number, (name, _, _) in enumerate(files)}
+        sending = {name: stage / f"sending-{self._token}-{number}" for number, (name, *_facts) in enumerate(files)}
         with self._told(sum(size for _name, size, _sha256 in files)):
             puts = [f"put -f {quoted(source / name)} {quoted(to)}" for name, to in sending.items()]
             self._connection.batch([*self._making(stage / layout.PARTS), *puts])

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
 from integration import test_fidelity_mysql
-from integration.test_fidelity_mysql import COPY, Trip, in_pieces  # noqa: F401 (a fixture)
+from integration.test_fidelity_mysql import COPY, Trip
 from kit import mysql
 from kit.mariadb_compare import differences, facts
 from kit.mysql_cases import CASES, NAME, PROBES
 from kit.roundtrip import bring_back, take
 
 AS_FOR_MARIADB = (
+    "in_pieces",
     "test_everything_in_pieces",
     "test_line_11_a_view_that_only_the_source_could_not_open_is_restored",
     "test_line_11_broken_views_are_kept_and_reported",
