@@ -23,7 +23,10 @@ from pathlib import Path
 import zstandard
 from cryptography.fernet import Fernet, InvalidToken
 
-UNPACKERS = {"zstd": lambda: zstandard.ZstdDecompressor().decompressobj(), "gzip": lambda: zlib.decompressobj(31)}
+UNPACKERS = {
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(read_across_frames=True),
+    "gzip": lambda: zlib.decompressobj(31),
+}
 
 
 def check(good, problem):

@@ -209,9 +209,9 @@ def _describe(
     objective = wanted.objectives.of(subject.instance, subject.database) if subject.kind == "database" else None
     state, notes = _judge(live, newest, age, objective, damage)
     history = [_point(backup) for backup in reversed(regular[: wanted.history])]
-    shrunk = -(_change_percent([point["stored_bytes"] for point in history]) or 0)
-    if shrunk >= SHRUNK:
-        notes.append(f"the newest backup is {shrunk} % smaller than those before it")
+    change = _change_percent([point["stored_bytes"] for point in history])
+    if change is not None and change <= -SHRUNK:
+        notes.append(f"the newest backup is {abs(change)} % smaller than those before it")
     notes += [str(record) for _backup, record in stored.sets if isinstance(record, BackupdbError)]
     due = newest_regular(sets)
     return {
@@ -229,7 +229,7 @@ def _describe(
         "holds": _holds(stored, now),
         "sets": len(sets),
         "stored_bytes": sum(backup.manifest.stored_bytes for backup in sets),
-        "size_change_percent": shrunk,
+        "size_change_percent": change,
         "history": history,
     }
 
