@@ -86,11 +86,13 @@ def counted(chunks: Iterable[bytes], note: Callable[[int], None]) -> Iterator[by
 def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Joins small chunks; one at least comes, if it is empty."""
     held: list[bytes] = []
+    size = 0
     for chunk in chunks:
         held.append(chunk)
-        if sum(map(len, held)) >= CHUNK_BYTES // 2:
+        size += len(chunk)
+        if size >= CHUNK_BYTES // 2:
             yield b"".join(held)
-            held.clear()
+            held, size = [], 0
     yield b"".join(held)
 
 

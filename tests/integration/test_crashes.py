@@ -4,13 +4,13 @@ import hashlib
 import signal
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kit.modules import ModuleRun, run_module
+from kit.waiting import wait_for_run
 from kit.workshop import Workshop
 
 MEGABYTES = 150
@@ -42,21 +42,13 @@ def options(shop: Workshop, path: Path) -> dict[str, Any]:
     }
 
 
-def wait_until(condition: Callable[[], bool], run: ModuleRun) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert run.process.poll() is None, run.output()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def staged_bytes(shop: Workshop) -> int:
     return sum(path.stat().st_size for path in (shop.root / ".staging").glob("*/parts/*"))
 
 
 def test_a_second_run_is_told_who_holds_the_lock(shop: Workshop, big: Path) -> None:
     first = ModuleRun("backup", **options(shop, big))
-    wait_until(lambda: staged_bytes(shop) > 0, first)
+    wait_for_run(lambda: staged_bytes(shop) > 0, first)
     first.process.send_signal(signal.SIGSTOP)
     second = run_module("backup", **options(shop, big))
     first.process.send_signal(signal.SIGCONT)
@@ -72,7 +64,7 @@ def test_a_second_run_is_told_who_holds_the_lock(shop: Workshop, big: Path) -> N
 def test_a_killed_run_leaves_nothing_that_looks_whole(shop: Workshop, big: Path, moment: str) -> None:
     least = {"at once": 1, "half way": MEGABYTES << 19, "almost done": (MEGABYTES - 20) << 20}[moment]
     run = ModuleRun("backup", **options(shop, big))
-    wait_until(lambda: staged_bytes(shop) >= least, run)
+    wait_for_run(lambda: staged_bytes(shop) >= least, run)
     run.kill()
     assert shop.folders() == []
     assert shop.stray() != []
@@ -101,7 +93,7 @@ def test_a_killed_restore_leaves_the_old_database_and_the_next_succeeds(
         "target": {"connection": {"id": "copy", "engine": "sqlite", "path": str(target)}},
     }
     run = ModuleRun("restore", **wanted)
-    wait_until(lambda: any(path.stat().st_size > 1 << 20 for path in target.iterdir()), run)
+    wait_for_run(lambda: any(path.stat().st_size > 1 << 20 for path in target.iterdir()), run)
     run.kill()
     assert hashlib.sha256(old.read_bytes()).digest() == before
     restored = run_module("restore", **wanted)["restored"]

@@ -38,6 +38,7 @@ from kit.modules import ModuleRun, run_module
 from kit.plays import Controller
 from kit.postgres import PostgresServer
 from kit.sshd import make_key
+from kit.waiting import wait_for_run
 from kit.workshop import HOST, Workshop
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "central.md"
@@ -94,14 +95,6 @@ def same(shop: Workshop, central: Store) -> bool:
     return content(shop.root, shop.folders()) == content(central.folder, central.sets()) and not central.stray()
 
 
-def wait_until(condition: Callable[[], bool], run: ModuleRun) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert run.process.poll() is None, run.output()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def incoming_bytes(central: Store) -> int:
     total = 0
     for path in central.folder.glob(f"{HOST}/.incoming/*/*"):
@@ -152,7 +145,7 @@ def test_copied_verified_and_restored_at_the_store(
 def test_a_killed_run_leaves_nothing_that_looks_whole(shop: Workshop, central: Store, tmp_path: Path) -> None:
     shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "big.db", 30)))
     run = ModuleRun("replicate", **options(shop, central))
-    wait_until(lambda: incoming_bytes(central) > 0, run)
+    wait_for_run(lambda: incoming_bytes(central) > 0, run)
     run.kill()
     assert central.sets() == []
     done = copy(shop, central)
@@ -196,7 +189,7 @@ def test_a_lost_connection_fails_the_rest_and_the_next_run_sends_it(
         noise(tmp_path / "data" / f"{name}.db", 30)
     shop.back_up(sqlite.instance(tmp_path / "data"))
     run = ModuleRun("replicate", **options(shop, central))
-    wait_until(lambda: incoming_bytes(central) > 0, run)
+    wait_for_run(lambda: incoming_bytes(central) > 0, run)
     for session in central.server.sessions():
         os.kill(session, signal.SIGKILL)
     result = run.result()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .modules import ModuleRun
+
 
 def wait_until(condition: Callable[[], Any], told: Callable[[], Any] = str, seconds: float = 60) -> None:
     """Fails with what is ``told`` where the condition is not true in time."""
@@ -17,6 +19,15 @@ def wait_until(condition: Callable[[], Any], told: Callable[[], Any] = str, seco
     while not condition():
         assert time.monotonic() < deadline, told()
         time.sleep(0.1)
+
+
+def wait_for_run(condition: Callable[[], bool], run: ModuleRun) -> None:
+    """Waits, in short steps, for what a module that still runs brings about."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert run.process.poll() is None, run.output()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def progress_files() -> list[Path]:

@@ -53,7 +53,7 @@ class Keys(ABC):
 
 class _Integers(Keys):
     def __init__(self, low: int, high: int) -> None:
-        self.first, self.last = int(low), int(high)
+        self.first, self.last = low, high
 
     def written(self, number: int) -> str:
         return str(number)

@@ -181,24 +181,23 @@ class Client:
     def script(self, psql: Tool, text: str) -> Iterator[commands.Child]:
         """psql with a script; its standard output is a pipe."""
         with closing(commands.SecretFile(text)) as file:
-            child = commands.Child(
-                self._argv(psql, [*PSQL, f"--file={file.path}"]),
-                stdout=subprocess.PIPE,
-                env=self._environment,
-                pass_fds=self._pass_fds([file.fd]),
-                redact=self.redact,
-            )
+            child = self._child(psql, [*PSQL, f"--file={file.path}"], pass_fds=[file.fd])
             with commands.ending(child):
                 yield child
 
     def talking(self, tool: Tool, arguments: Sequence[str]) -> commands.Child:
         """A program whose input and output are both pipes; end it with ``finish`` or ``kill``."""
+        return self._child(tool, arguments, stdin=subprocess.PIPE)
+
+    def _child(
+        self, tool: Tool, arguments: Sequence[str], stdin: int = subprocess.DEVNULL, pass_fds: Iterable[int] = ()
+    ) -> commands.Child:
         return commands.Child(
             self._argv(tool, arguments),
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             env=self._environment,
-            pass_fds=self._pass_fds(()),
+            pass_fds=self._pass_fds(pass_fds),
             redact=self.redact,
         )
 
