@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark import mariadb, postgresql
 from benchmark.contest import OURS, Contestant, hold, table
 from benchmark.data import Size
+from benchmark.report import machine, write
 
 ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
 WORK = ("backup", "restore")
 SETTLED_MEGABYTES = 100
-BEGIN, END = "<!-- measured by make bench: begin -->\n", "<!-- measured by make bench: end -->\n"
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,7 +36,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def measured(options: argparse.Namespace) -> Iterator[str]:
     """The lines of the report."""
     size = Size(options.megabytes, options.tables)
-    yield from machine(options)
+    yield machine(options.rounds, options.jobs)
     for name in options.engines:
         engine = ENGINES[name]
         with (
@@ -68,30 +64,12 @@ def chosen(contestants: Iterator[Contestant], only: Sequence[str]) -> Iterator[C
             yield contestant
 
 
-def machine(options: argparse.Namespace) -> Iterator[str]:
-    busy = " ".join(f"{load:.1f}" for load in os.getloadavg())
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    yield (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
-        f"{memory:.0f} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}. "
-        f"{options.rounds} rounds, `jobs: {options.jobs}`. Load averages when the run began: {busy}.\n"
-    )
-    yield "Programs: " + "; ".join([*postgresql.programs(), *mariadb.programs()]) + ".\n"
-
-
-def write(report: Path, text: str) -> None:
-    before, _begin, rest = report.read_text().partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    report.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
     text = "\n".join(measured(options))
     print(text)
     if options.report:
-        write(options.report, text)
+        write(options.report, "make bench", text)
 
 
 if __name__ == "__main__":

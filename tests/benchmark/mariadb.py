@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, server: mariadb.MariaDBServer, folder: Path, jobs: int, ansible: Path | None) -> None:
         self._server = server
         self.instance: Instance = server.instance(host=None, port=None, unix_socket=str(server.socket), password=None)
-        self._place = Workplace(folder, self.instance, jobs, ansible)
+        self.place = Workplace(folder, self.instance, jobs, ansible)
         self._login = ("--no-defaults", f"--socket={server.socket}", "--user=root")
 
     @property
@@ -42,18 +42,22 @@ class Bench:
         settings = ", ".join(f"`{name} = {value}`" for name, value in SETTINGS.items())
         return f"MariaDB {self._server.value('SELECT version()').partition('-')[0]}, {settings}"
 
-    def fill(self, size: Size) -> int:
+    def fill(self, size: Size, database: str = DATABASE) -> int:
         """Makes the data; returns the bytes that it takes on the server."""
-        self._server.create(DATABASE)
-        self._server.run(*MARIADB.statements(size), database=DATABASE)
+        self._server.create(database)
+        self._server.run(*MARIADB.statements(size), database=database)
         tables = ", ".join(size.rows)
-        self._server.run(f"ANALYZE TABLE {tables}", database=DATABASE)
-        where = f"FROM information_schema.tables WHERE table_schema = '{DATABASE}'"
+        self._server.run(f"ANALYZE TABLE {tables}", database=database)
+        where = f"FROM information_schema.tables WHERE table_schema = '{database}'"
         return int(self._server.value(f"SELECT sum(data_length + index_length) {where}"))
 
+    def dump(self, database: str = DATABASE) -> tuple[str, ...]:
+        """What users dump with today."""
+        options = ("--single-transaction", "--quick", "--routines", "--events")
+        return ("mariadb-dump", *self._login, *options, database)
+
     def backups(self) -> Iterator[Contestant]:
-        place = self._place
-        dump = ("mariadb-dump", *self._login, "--single-transaction", "--quick", "--routines", "--events", DATABASE)
+        place, dump = self.place, self.dump()
         yield place.ours()
         yield Contestant("mariadb-dump to nowhere", [dump], target=Path("/dev/null"))
         yield place.to_file("mariadb-dump | zstd -1", [dump, ("zstd", "-1", "-q")], "plain.zst")
@@ -71,7 +75,7 @@ class Bench:
             yield place.with_ansible("community.mysql.mysql_db", options, target, stores=target)
 
     def _mydumper(self, name: str, folder: str, *options: str) -> Contestant:
-        place = self._place
+        place = self.place
         argv = (
             "mydumper", f"--socket={self._server.socket}", "--user=root", f"--threads={place.jobs}",
             f"--database={DATABASE}", f"--outputdir={place.folder / folder}", "--rows=500000", *options,
@@ -79,7 +83,7 @@ class Bench:
         return place.to_folder(f"{name} -t{place.jobs} --rows=500000", [argv], folder)
 
     def restores(self) -> Iterator[Contestant]:
-        place = self._place
+        place = self.place
         around = {"before": self._make, "after": self._drop}
         yield place.our_restore(after=self._drop)
         client = ("mariadb", *self._login, f"--database={COPY}")

@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, server: postgres.PostgresServer, folder: Path, jobs: int, ansible: Path | None) -> None:
         self._server = server
         self.instance: Instance = server.instance(host=None, unix_socket=str(server.folder), password=None)
-        self._place = Workplace(folder, self.instance, jobs, ansible)
+        self.place = Workplace(folder, self.instance, jobs, ansible)
         os.environ.update(PGHOST=str(server.folder), PGPORT=str(server.port), PGUSER="postgres")
 
     @property
@@ -37,17 +37,21 @@ class Bench:
         settings = ", ".join(f"`{name} = {value}`" for name, value in SETTINGS.items())
         return f"PostgreSQL {self._server.value('postgres', 'SHOW server_version').split()[0]}, {settings}"
 
-    def fill(self, size: Size) -> int:
+    def fill(self, size: Size, database: str = DATABASE) -> int:
         """Makes the data; returns the bytes that it takes on the server."""
-        self._server.create(DATABASE, *POSTGRESQL.statements(size))
-        self._server.run(DATABASE, "VACUUM ANALYZE", "CHECKPOINT")
-        return int(self._server.value(DATABASE, f"SELECT pg_database_size('{DATABASE}')"))
+        self._server.create(database, *POSTGRESQL.statements(size))
+        self._server.run(database, "VACUUM ANALYZE", "CHECKPOINT")
+        return int(self._server.value(database, f"SELECT pg_database_size('{database}')"))
+
+    def dump(self, database: str = DATABASE) -> tuple[str, ...]:
+        """What users dump with today."""
+        return ("pg_dump", database)
 
     def _login(self) -> dict[str, object]:
         return {"login_host": str(self._server.folder), "login_port": self._server.port, "login_user": "postgres"}
 
     def backups(self) -> Iterator[Contestant]:
-        place, dump = self._place, ("pg_dump", DATABASE)
+        place, dump = self.place, self.dump()
         yield place.ours()
         yield Contestant("pg_dump to nowhere", [dump], target=Path("/dev/null"))
         yield place.to_file("pg_dump | zstd -1", [dump, ("zstd", "-1", "-q")], "plain.zst")
@@ -67,7 +71,7 @@ class Bench:
             yield place.with_ansible("community.postgresql.postgresql_db", options, target, stores=target)
 
     def restores(self) -> Iterator[Contestant]:
-        place = self._place
+        place = self.place
         around = {"before": self._make, "after": self._drop}
         yield place.our_restore(after=self._drop)
         folder, plain = place.folder / "folder", place.folder / "plain.zst"

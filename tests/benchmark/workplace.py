@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Inventory
+from ansible_collections.vya.backupdb.plugins.module_utils.operations.parts import open_set
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, find
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import LocalRepository
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring
 from kit.modules import COLLECTIONS
 
@@ -61,6 +65,12 @@ class Workplace:
         target = {"connection": self._connection}
         command = self.module("restore", "restore", backup="latest", target=target, target_database=COPY)
         return Contestant(OURS, [command], **around)
+
+    def inventory(self) -> Inventory:
+        """What our last backup says of its database."""
+        repository = LocalRepository(str(self.repository))
+        newest = find(repository, Selection()).backups[0]
+        return open_set(repository, newest, str(self._keyring)).inventory
 
     def to_file(self, name: str, pipeline: Sequence[Sequence[str]], file: str, **more: Any) -> Contestant:
         """A contestant that writes one file to its standard output."""
