@@ -1,6 +1,8 @@
 # make demo    see it work, on a machine with nothing but make and git
 # make test    everything .ci/run checks; or one part of it: lint types unit integration docs build sanity
 # make bench               measure against other tools, into docs/benchmarks.md; BENCH="--megabytes 200 --rounds 1" for less
+# make growth              how the cost grows with data and tables, into the same document; GROWTH="--rounds 1" for less
+# make scale               what a play over many hosts costs; SCALE="--hosts 200 --ssh"
 # make consistency         fifty backups of each engine while others write
 # make molecule            real hosts in containers: each role, the life of backups, a disaster
 # make versions            databases and accounts on six server versions; writes docs/compatibility.md
@@ -12,9 +14,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/collections
 export LC_ALL := C.UTF-8
 
+BENCHMARK = PYTHONPATH=tests:$(ANSIBLE_COLLECTIONS_PATH) python -m benchmark
+
 .NOTPARALLEL:
 .PHONY: help demo test lint types docs build sanity unit integration
-.PHONY: bench consistency molecule versions ansible-versions site packages venv tests-venv link clean
+.PHONY: bench growth scale consistency molecule versions ansible-versions site packages venv tests-venv link clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -52,7 +56,14 @@ integration: packages tests-venv
 
 bench: packages tests-venv link
 	tests/tools/peers
-	PYTHONPATH=tests:$(ANSIBLE_COLLECTIONS_PATH) python -m benchmark --report docs/benchmarks.md --ansible .build/ansible-peers $(BENCH)
+	$(BENCHMARK) --report docs/benchmarks.md --ansible .build/ansible-peers $(BENCH)
+
+growth: packages tests-venv link
+	tests/tools/peers
+	$(BENCHMARK).growth --report docs/benchmarks.md $(GROWTH)
+
+scale: packages tests-venv link
+	$(BENCHMARK).fleet $(SCALE)
 
 consistency: packages tests-venv link
 	VYA_CONSISTENCY_BACKUPS=50 pytest tests/integration/test_consistency.py

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a play over many hosts costs the controller: ``python tests/benchmark/fleet.py --hosts 200``.
+"""What a play over many hosts costs the controller: ``make scale``.
 
-The hosts are local connections to this machine, so that it bears their work, too; each has a SQLite database and a
-repository of its own. Backups that are not due are put beside ``ansible -m ping`` on the same inventory, in turns.
+All hosts are this machine, so that it bears their work, too: reached by local connections, or each by a connection of
+its own to a private sshd. Each has a SQLite database and a repository of its own. Backups that are not due are put
+beside ``ansible -m ping`` on the same inventory, in turns.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+from kit.sshd import ssh_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -32,8 +36,9 @@ SECONDS_BETWEEN_SUMS = 2.0
 
 @dataclass
 class Cost:
-    """Wall time and processor time in seconds, the largest resident size of the controller's process in bytes, and the
-    largest sum of what it and its forks take (each page once, proc_pid_smaps(5), "Pss")."""
+    """Wall time and processor time in seconds (of what an sshd starts, only the wall time), the largest resident size
+    of the controller's process in bytes, and the largest sum of what it and its forks take (each page once,
+    proc_pid_smaps(5), "Pss")."""
 
     wall: float
     cpu: float
@@ -89,7 +94,28 @@ def cost(command: list[str], folder: Path) -> Cost:
     return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, memory, forks)
 
 
-def make_fleet(folder: Path, count: int, forks: int, pipelining: bool = False) -> None:
+@dataclass
+class Reach:
+    """How the hosts are reached: what the inventory says of all, and how to lose the connections that are left."""
+
+    variables: dict[str, Any]
+    cut: Callable[[], object] = lambda: None
+
+
+@contextmanager
+def reach(folder: Path, ssh: bool) -> Iterator[Reach]:
+    if not ssh:
+        yield Reach({"ansible_connection": "local"})
+        return
+    (folder / "sshd").mkdir()
+    with ssh_server(folder / "sshd") as server:
+        variables = {**server.variables}
+        # Each host has its own name, and so its own connection.
+        variables["ansible_ssh_common_args"] += f" -o HostName={variables.pop('ansible_host')}"
+        yield Reach(variables, server.cut)
+
+
+def make_fleet(folder: Path, count: int, forks: int, pipelining: bool, variables: dict[str, Any]) -> None:
     hosts = {}
     for number in range(count):
         name = f"host{number:04}"
@@ -100,7 +126,7 @@ def make_fleet(folder: Path, count: int, forks: int, pipelining: bool = False) -
         instance = {"id": "files", "engine": "sqlite", "path": str(folder / name / "files")}
         hosts[name] = {"backupdb_instances": [instance], "backupdb_repository": str(folder / name / "repository")}
     common = {
-        "ansible_connection": "local",
+        **variables,
         "ansible_python_interpreter": sys.executable,
         "backupdb_become": False,
         "backupdb_create_keyring": True,
@@ -140,25 +166,32 @@ def shipped(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--forks", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pipelining", action="store_true", help="send modules over the pipe of the connection")
-    chosen = parser.parse_args()
-    subprocess.run([ROOT / "tests" / "tools" / "link"], check=True)
-    with tempfile.TemporaryDirectory(prefix="vya-fleet-") as name:
+    parser.add_argument("--bytes", action="store_true", help="list what each module ships, too")
+    parser.add_argument("--ssh", action="store_true", help="reach the hosts through an sshd")
+    chosen = parser.parse_args(given)
+    busy = os.getloadavg()
+    with tempfile.TemporaryDirectory(prefix="vya-fleet-") as name, reach(Path(name), chosen.ssh) as way:
         folder = Path(name)
-        make_fleet(folder, chosen.hosts, chosen.forks, chosen.pipelining)
+        make_fleet(folder, chosen.hosts, chosen.forks, chosen.pipelining, way.variables)
         ping = [str(PROGRAMS / "ansible"), "all", "-m", "ping"]
         play = [str(PROGRAMS / "ansible-playbook"), "vya.backupdb.backup"]
         cost(play, folder)  # takes the backups
         pings, plays = [], []
         for _turn in range(chosen.rounds):
-            pings.append(cost(ping, folder))
-            plays.append(cost(play, folder))
-        print(f"{chosen.hosts} hosts, {chosen.forks} forks, {os.cpu_count()} cores, medians of {chosen.rounds}")
+            for command, costs in ((ping, pings), (play, plays)):
+                way.cut()
+                costs.append(cost(command, folder))
+        by = ("SSH" if chosen.ssh else "local connections") + (", pipelining" if chosen.pipelining else "")
+        print(
+            f"{chosen.hosts} hosts by {by}, {chosen.forks} forks, {os.cpu_count()} cores, medians of {chosen.rounds}, "
+            f"load averages when it began: {' '.join(f'{load:.1f}' for load in busy)}"
+        )
         medians = []
         for words, costs in (("ansible -m ping", pings), ("backups that are not due", plays)):
             wall, cpu = (statistics.median(getattr(one, name) for one in costs) for name in ("wall", "cpu"))
@@ -167,7 +200,7 @@ def main() -> None:
             print(f"{words:<26} {wall:7.1f} s {cpu:7.1f} s of processor {memory:5.0f} MiB {forks:5.0f} MiB with forks")
         ratios = [ours / of for of, ours in zip(*medians, strict=True)]
         print("ratio                      {:7.2f}   {:7.2f}".format(*ratios))
-        for module, size in shipped(folder).items():
+        for module, size in (shipped(folder) if chosen.bytes else {}).items():
             print(f"{module:<36} {size / 1000:7.1f} kB")
 
 

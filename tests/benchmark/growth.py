@@ -121,13 +121,14 @@ def small(engine: Any, options: argparse.Namespace) -> Iterator[tuple[int, Seque
             bench.fill(Size(1, 3), name)
         for some in (names[:1], names):
             pipeline = through_pipeline(bench.place, [bench.dump(name) for name in some])
-            rounds = max(options.rounds, 5)
-            yield len(some), hold([bench.place.ours(databases=some), pipeline], rounds, True, bench.server_pid)
+            contestants = [bench.place.ours(databases=some), pipeline]
+            yield len(some), hold(contestants, options.small_rounds, True, bench.server_pid)
 
 
 def measured(options: argparse.Namespace) -> Iterator[str]:
     """The lines of the report."""
     yield machine(options.rounds, options.jobs)
+    yield "The pipeline: `pg_dump` or `mariadb-dump`, `| zstd -1 | age`.\n"
     for name in options.engines:
         engine = ENGINES[name]
         yield f"### {engine.TITLE}: more data\n"
@@ -137,7 +138,7 @@ def measured(options: argparse.Namespace) -> Iterator[str]:
         yield f"### {engine.TITLE}: more tables, {options.table_megabytes} MB in all\n"
         sizes = [Size(options.table_megabytes, tables) for tables in options.tables]
         yield "\n".join(tables_table([Point.of(engine, size, options) for size in sizes])) + "\n"
-        yield f"### {engine.TITLE}: databases of 1 MB\n"
+        yield f"### {engine.TITLE}: databases of 1 MB, {options.small_rounds} rounds\n"
         yield "\n".join(small_table(list(small(engine, options)))) + "\n"
 
 
@@ -148,6 +149,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--table-megabytes", type=int, default=100, help="size of the data for these, about")
     parser.add_argument("--databases", type=int, default=50, help="number of small databases")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each contestant")
+    parser.add_argument("--small-rounds", type=int, default=5, help="the same for small databases")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--folder", type=Path, help="where the contestants write; the default is a temporary folder")

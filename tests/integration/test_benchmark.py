@@ -5,45 +5,59 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import benchmark.__main__
+import benchmark.fleet
+import benchmark.growth
 import pytest
-from benchmark.__main__ import main
 from benchmark.contest import Contestant, Result, hold, ratio, table
 from benchmark.measure import Cost, FailedError, run
 
 
-def test_the_benchmark_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def sections(tmp_path: Path, command: str, run: Callable[[list[str]], None], options: str) -> str:
+    """What a benchmark writes into a document, in the place of what was there."""
     report = tmp_path / "report.md"
     report.write_text(
-        "# Before\n<!-- measured by make bench: begin -->\nold\n<!-- measured by make bench: end -->\n# After"
+        f"# Before\n<!-- measured by {command}: begin -->\nold\n<!-- measured by {command}: end -->\n# After"
     )
-    main(
-        [
-            "--megabytes",
-            "1",
-            "--tables",
-            "4",
-            "--rounds",
-            "1",
-            "--report",
-            str(report),
-            "--only",
-            "zstd",
-            "pg_dump -Fd",
-            "pg_restore",
-        ]
-    )
+    run([*shlex.split(options), "--report", str(report)])
     text = report.read_text()
     assert text.startswith("# Before\n")
     assert text.endswith("# After")
     assert "old" not in text
+    return text
+
+
+def test_the_benchmark_runs(tmp_path: Path) -> None:
+    small = "--megabytes 1 --tables 4 --rounds 1 --only zstd 'pg_dump -Fd' pg_restore"
+    text = sections(tmp_path, "make bench", benchmark.__main__.main, small)
     for title in ("PostgreSQL: backup", "PostgreSQL: restore", "MariaDB: backup", "MariaDB: restore"):
         assert f"### {title}\n" in text
     for name in ("pg_dump \\| zstd -1", "pg_restore -j2", "zstd -dc \\| psql", "zstd -dc \\| mariadb"):
         assert f"| `{name}` | " in text
     assert text.count("| **vya.backupdb** | ") == 4
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mariadb"])
+def test_growth_is_measured(tmp_path: Path, engine: str) -> None:
+    small = "--megabytes 1 2 --tables 4 6 --table-megabytes 1 --databases 2 --rounds 1 --small-rounds 1 --engines"
+    text = sections(tmp_path, "make growth", benchmark.growth.main, f"{small} {engine}")
+    assert [line.partition(" | ")[0] for line in text.splitlines() if re.match(r"\| \d+ ", line)] == [
+        "| 4", "| 6", "| 1", "| 2",
+    ]  # fmt: skip
+
+
+def test_what_a_fleet_costs_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.fleet.main(["--hosts", "2", "--forks", "2", "--rounds", "1", "--ssh"])
+    head, ping, play, ratios = capsys.readouterr().out.splitlines()
+    assert head.startswith("2 hosts by SSH, 2 forks, ")
+    assert float(play.partition(" s")[0].split()[-1]) > float(ping.partition(" s")[0].split()[-1]) > 0.2
+    assert float(ratios.split()[1]) > 1
 
 
 def test_costs_are_measured(tmp_path: Path) -> None:
