@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from kit.guides import ROOT, commands, follow
 from kit.mariadb import MariaDBServer
 from kit.plays import Controller
@@ -59,6 +61,19 @@ def test_accounts_and_how_databases_stand(site: Path, mariadb_source: MariaDBSer
     assert "maria-main" in page.read_text()
     mariadb_source.run("DROP USER app@localhost")
     mariadb_source.drop("shop")
+
+
+def test_retention_and_verification_at_a_central_store(site: Path) -> None:
+    follow(commands("docs/fleet.md")[1], site)
+    store = site / "store"
+    (site / "repository").rename(store)
+    inventory = yaml.safe_load((site / "inventory.yml").read_text())
+    inventory["all"]["hosts"]["store"] = {"backupdb_keyring": str(site / "keyring.json")}
+    (site / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    at_store = [command for command in commands("docs/central.md") if "--limit store" in command]
+    retire, verify = (command.replace("/srv/backups/db1", str(store)) for command in at_store)
+    assert re.search(r"db1 +maria-main +shop +1 +0", follow(retire, site))
+    assert re.search(r"maria-main +shop +verified +1 .* checksum", follow(verify, site))
 
 
 def test_the_context_of_the_execution_environment(tmp_path: Path) -> None:
