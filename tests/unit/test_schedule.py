@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import InvalidConfigError, NotFoundError
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock import try_lock
 from ansible_collections.vya.backupdb.plugins.module_utils.schedule import jobs, runner
+from kit.waiting import wait_until
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -112,19 +113,11 @@ def start(places: runner.Places, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path) -> None:
-    for _turn in range(600):
-        if path.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError(path)
-
-
 def test_one_run_of_a_job_at_a_time_and_jobs_one_after_another(places: runner.Places) -> None:
     ends_with(places, "backup", "0 2")
     ends_with(places, "verify", "0")
     first = start(places, "backup")
-    wait_for(places.states / "backup.json")
+    wait_until((places.states / "backup.json").exists)
     second, other = start(places, "backup"), start(places, "verify")
     said, _nothing = second.communicate()
     assert (second.returncode, "<4>Job backup runs since " in said) == (runner.BUSY, True)
@@ -140,9 +133,11 @@ def test_one_run_of_a_job_at_a_time_and_jobs_one_after_another(places: runner.Pl
 def test_a_killed_program_counts_as_a_failure(places: runner.Places) -> None:
     ends_with(places, "backup", "0 30")
     with start(places, "backup") as process:
-        wait_for(places.states / "backup.json")
+        wait_until((places.states / "backup.json").exists)
         process.kill()
-    assert (jobs.read_state("backup", places.states).failures, report(places).result) == (1, "failed")
+    # What the program was about to start may hold its lock for a moment.
+    wait_until(lambda: report(places).result == "failed")
+    assert jobs.read_state("backup", places.states).failures == 1
 
 
 def test_failures_are_told(places: runner.Places, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
