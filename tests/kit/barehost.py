@@ -9,7 +9,6 @@ listen on loopback only. Everything of a host ends with its context, however tha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import socket
@@ -20,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .cache import kept
 
 PACKAGES = ("ca-certificates", "openssh-server", "python3", "sudo")
 OF_SUITE = {
@@ -56,32 +57,22 @@ FROM_THE_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/apt/apt.conf.d", "/e
 """How the machine finds names, packages and authorities, so that the host finds them too."""
 
 
-def cache() -> Path:
-    """Where things are kept that take long to make."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vya-backupdb"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _as_root(*command: str) -> list[str]:
     return [*command] if os.geteuid() == 0 else ["sudo", "-n", *command]
 
 
 def base(suite: str, packages: Sequence[str]) -> Path:
     """The folder of a cached file system; made where it is not there."""
-    key = hashlib.sha256(repr((suite, sorted(packages), CUSTOMIZE)).encode()).hexdigest()[:12]
-    target = cache() / f"{suite}-{key}"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            hook = Path(folder) / "customize"
-            hook.write_text(f"#!/bin/sh\nset -e{CUSTOMIZE}")
-            hook.chmod(0o755)
-            made = Path(folder) / "root"
-            command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", f"--customize-hook={hook}"]
-            command += OF_SUITE.get(suite, ())
-            subprocess.run(_as_root(*command, suite, str(made)), check=True, capture_output=True)
-            made.rename(target)
-    return target
+
+    def make(folder: Path) -> None:
+        hook = folder.with_name("customize")
+        hook.write_text(f"#!/bin/sh\nset -e{CUSTOMIZE}")
+        hook.chmod(0o755)
+        command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", f"--customize-hook={hook}"]
+        command += OF_SUITE.get(suite, ())
+        subprocess.run(_as_root(*command, suite, str(folder)), check=True, capture_output=True)
+
+    return kept(suite, (suite, sorted(packages), CUSTOMIZE), make)
 
 
 def free_port() -> int:

@@ -8,15 +8,14 @@ The libraries come from where this environment gets them, as wheels for the suit
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from .barehost import BareHost, cache
+from .barehost import BareHost
+from .cache import kept
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"
@@ -35,21 +34,14 @@ class Case:
 
 
 def _libraries(suite: str) -> Path:
-    wanted = f"{REQUIREMENTS.read_text()} {TEST_LIBRARIES} {PYTHONS[suite]}"
-    target = cache() / f"libraries-{suite}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=cache()) as folder:
-            made = Path(folder) / "made"
-            subprocess.run(
-                [
-                    sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check",
-                    "--only-binary=:all:", "--python-version", PYTHONS[suite], "--target", made,
-                    "--requirement", REQUIREMENTS, *TEST_LIBRARIES,
-                ],
-                check=True,
-            )  # fmt: skip
-            made.rename(target)
-    return target
+    def make(folder: Path) -> None:
+        command = [
+            sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:",
+            "--python-version", PYTHONS[suite], "--target", folder, "--requirement", REQUIREMENTS, *TEST_LIBRARIES,
+        ]  # fmt: skip
+        subprocess.run(command, check=True)
+
+    return kept(f"libraries-{suite}", (REQUIREMENTS.read_text(), TEST_LIBRARIES, PYTHONS[suite]), make)
 
 
 def furnish(host: BareHost, suite: str) -> None:

@@ -15,9 +15,10 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+from ansible_collections.vya.backupdb.plugins.module_utils.commands import find_programs
 from psycopg import sql
 
-from .postgres import quoted
+from .postgres import BINARIES, quoted
 
 PASSWORD = "pa'ss \"w\\ord %s :x $$ ü"
 LOGIN = f"LOGIN PASSWORD {sql.Literal(PASSWORD).as_string(None)}"
@@ -206,9 +207,8 @@ def globals_of(server: Any) -> str:
     if hasattr(server, "host"):
         text = server.host.run("pg_dumpall", *options)
     else:
-        text = subprocess.run(
-            ["/usr/lib/postgresql/15/bin/pg_dumpall", *options], check=True, capture_output=True
-        ).stdout
+        program = find_programs(["pg_dumpall"], [BINARIES])[0]
+        text = subprocess.run([program, *options], check=True, capture_output=True).stdout
     own = r"^(\\(un)?restrict|ALTER ROLE postgres WITH|CREATE TABLESPACE) .*\n"
     return re.sub(own, "", text.decode(), flags=re.MULTILINE)
 

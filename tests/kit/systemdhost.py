@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .cache import kept
+
 PACKAGES = (
     "ca-certificates", "dbus", "iproute2", "logrotate", "openssh-server", "python3", "python3-apt", "python3-packaging",
     "python3-venv", "sudo", "systemd", "systemd-sysv",
@@ -85,14 +87,14 @@ def _image(host: SystemdHost, suite: str) -> str:
     name = f"localhost/vya-systemd-{suite}:{key}"
     if host.podman("images", "--quiet", name):
         return name
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vya-backupdb"
-    cache.mkdir(parents=True, exist_ok=True)
-    archive = cache / f"systemd-{suite}-{key}.tar"
-    if not archive.exists():
-        made = archive.with_suffix(".new.tar")
-        command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, made]
+
+    def make(file: Path) -> None:
+        archive = file.with_suffix(".tar")  # mmdebstrap goes by the name
+        command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, archive]
         subprocess.run(command, check=True, capture_output=True)
-        made.rename(archive)
+        archive.rename(file)
+
+    archive = kept(f"systemd-{suite}", (suite, PACKAGES), make)
     host.podman("import", str(archive), name)
     return name
 

@@ -18,6 +18,9 @@ TITLES = {
     ("postgresql", "bookworm"): "PostgreSQL 15",
     ("postgresql", "trixie"): "PostgreSQL 17",
     ("postgresql", "sid"): "PostgreSQL 18",
+    ("sqlite", "bookworm"): "SQLite of Debian 12",
+    ("sqlite", "trixie"): "SQLite of Debian 13",
+    ("sqlite", "sid"): "SQLite of Debian sid",
 }
 LINES = {
     "mysql": {
@@ -68,7 +71,52 @@ LINES = {
         43: "privileges and owners",
         44: "properties of the database",
     },
+    "sqlite": {
+        45: "WAL mode with an open writer",
+        46: "foreign keys, triggers, FTS5 and R*Tree, WITHOUT ROWID, STRICT, generated columns",
+        47: "a corrupt file: told with the words of the check",
+        48: "a locked file: waits, then an error",
+        49: "names, empty file, read-only folder, settings of the file",
+    },
 }
+ACCOUNTS = {
+    "mysql": {
+        "50 to 56. hashes, methods, attributes, privileges: all as the server itself shows them": (
+            "test_the_servers_show_the_same_accounts_as_before",
+        ),
+        "50, 52, 53. old passwords let in, whatever the name": (
+            "test_old_passwords_let_in", "test_no_password_was_none_before",
+        ),
+        "54. roles": ("test_roles", "test_a_failure_and_a_cycle_stop_nobody_else"),
+        "55. privileges on what is missing wait": ("test_privileges_on_missing_objects_wait",),
+        "56. columns, routines, PROXY": (
+            "test_column_privileges", "test_routine_privileges",
+            "test_all_privileges_with_grant_option_and_proxy",
+        ),
+        "56. TLS, limits, locks, expiry": ("test_tls_is_required", "test_limits_locks_and_expiry"),
+        "60. accounts that exist: left, refused, updated": (
+            "test_existing_accounts_are_left_refused_or_updated", "test_once_more_changes_nothing",
+            "test_check_mode_lists_the_statements_and_does_nothing",
+        ),
+        "61. hashes are sealed, 0600, and in no output": (
+            "test_no_hash_is_in_anything_returned", "test_the_set_is_sealed_and_0600",
+        ),
+    },
+    "postgresql": {
+        "53, 54, 57, 58. names, memberships with their options, settings, hashes, privileges: all as pg_dumpall says": (
+            "test_everything_comes_back",
+        ),
+        "55. what is missing, and who may not grant": ("test_privileges_that_others_passed_on_are_kept_apart",),
+        "59. without the hashes, as on a managed service": ("test_whose_hashes_can_not_be_read",),
+        "60. roles that exist, or own something: left, refused, updated": (
+            "test_existing_roles_are_left_refused_or_changed", "test_what_a_role_has_beyond_stays_without_update",
+        ),
+        "61. hashes are sealed, 0600, in no output and no log": (
+            "test_a_set_of_accounts", "test_no_hash_gets_into_the_log",
+        ),
+    },
+}  # fmt: skip
+"""Lines about accounts, and the tests that show them."""
 MARIADB_ONLY = 16
 HEAD = """\
 # Compatibility
@@ -106,6 +154,13 @@ def cell(cases: Iterable[Case], engine: str, suite: str, line: int) -> str:
     return "NO" if any(case.failure for case in of_line) else "yes"
 
 
+def accounts_cell(cases: Iterable[Case], tests: Sequence[str]) -> str:
+    found = {test: [case for case in cases if case.name.partition("[")[0] == test] for test in tests}
+    if not all(found.values()):
+        return "not tested"
+    return "NO" if any(case.failure for of_test in found.values() for case in of_test) else "yes"
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
@@ -128,6 +183,13 @@ def lines_of(engine: str, found: Mapping[tuple[str, str], Sequence[Case]]) -> st
     return table(rows)
 
 
+def accounts_of(engine: str, found: Mapping[tuple[str, str], Sequence[Case]]) -> str:
+    rows = [["", *(TITLES[engine, suite] for suite in SUITES)]]
+    for what, tests in ACCOUNTS[engine].items():
+        rows.append([what, *(accounts_cell(found[f"{engine} accounts", suite], tests) for suite in SUITES)])
+    return table(rows)
+
+
 def crossings(engine: str, what: str, found: Mapping[str, Sequence[Case]]) -> tuple[str, list[str]]:
     """A table of restores from each version (rows) to each (columns), and the words of those that are refused."""
     rows = [["from \\ to", *(TITLES[engine, suite] for suite in SUITES)]]
@@ -145,13 +207,16 @@ def crossings(engine: str, what: str, found: Mapping[str, Sequence[Case]]) -> tu
 
 
 def document(lines: Mapping[tuple[str, str], Sequence[Case]], exchange: Mapping[str, Sequence[Case]]) -> str:
-    """The whole document: ``lines`` by engine and suite, ``exchange`` by the suite that restored."""
+    """The whole document: ``lines`` by subject and suite, ``exchange`` by the suite that restored."""
     pythons = ", ".join(
         f"{PYTHONS[suite]} with {TITLES['postgresql', suite]} and {TITLES['mysql', suite]}" for suite in SUITES
     )
     text = [HEAD, f"\nPython on the hosts: {pythons}.\n"]
     text += ["\n## MariaDB and MySQL\n\n", lines_of("mysql", lines)]
     text += ["\n## PostgreSQL\n\n", lines_of("postgresql", lines)]
+    text += ["\n## SQLite\n\n", lines_of("sqlite", lines)]
+    text += ["\n## Accounts of MariaDB and MySQL\n\n", accounts_of("mysql", lines)]
+    text += ["\n## Accounts of PostgreSQL\n\n", accounts_of("postgresql", lines)]
     for title, engine, what, told in (
         ("PostgreSQL", "postgresql", "",
          "A set with everything of lines 28 to 43, made by one version, restored by another."),
