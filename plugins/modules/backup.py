@@ -67,7 +67,7 @@ options:
     type: int
   time_limit:
     description:
-      - How long the backups of this task may take, all databases together, such as V(2h) or V(45m).
+      - How long the backups of this task may take, all databases together and with O(verify), such as V(2h) or V(45m).
       - What is not done by then fails with the code V(timed_out). Its programs are ended, nothing of it is kept, and
         the remaining databases are not begun. What was done stays.
     type: str

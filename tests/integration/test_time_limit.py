@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
 from ansible_collections.vya.backupdb.plugins.module_utils.priority import LOWEST_RATE
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import LocalRepository
 from kit import sqlite
 from kit.mariadb import MariaDBServer
 from kit.modules import run_module
@@ -77,6 +78,22 @@ def test_the_database_in_work_fails_and_the_next_is_not_begun(
     assert (shop.folders(), shop.stray()) == ([], [])
     assert not programs_with(slow)
     mariadb_source.drop(slow, "waits")
+
+
+def test_reading_back_ends_with_the_time(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    sqlite.make(tmp_path / "data" / "app.db", "CREATE TABLE t (v)")
+    read = LocalRepository.read_chunks
+
+    def slow(*parts: Any) -> Iterator[bytes]:
+        time.sleep(3)
+        yield from read(*parts)
+
+    monkeypatch.setattr(LocalRepository, "read_chunks", slow)
+    where = sqlite.instance(tmp_path / "data")
+    outcome = shop.back_up(where, verify=True, limit=TimeLimit(timedelta(seconds=2)))
+    assert codes(outcome.failures) == [("app.db", "timed_out")]
+    assert (shop.folders(), shop.stray()) == ([], [])
 
 
 def test_a_lock_of_the_server_is_not_waited_for(postgres_source: PostgresServer, shop: Workshop) -> None:

@@ -246,6 +246,7 @@ class BackupRun:
             wanted.verify,
             self._note,
             lambda chunks: self._through(database.name, chunks),
+            self._in_time,
         )
         subject = Subject("database", wanted.host, self._instance.id, database.name)
         return maker.make(subject, sets, fill, purpose), warnings
@@ -253,9 +254,13 @@ class BackupRun:
     def _through(self, database: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """What the bytes of a database pass on their way."""
         pace, progress, limit = self._wanted.pace, self._wanted.progress, self._wanted.limit
-        chunks = limit.checked(chunks) if limit else chunks
-        chunks = stopping.watched(pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks)
+        chunks = self._in_time(pace.paced(chunks, limit.sleep if limit else time.sleep) if pace else chunks)
         return progress.counted(self._label(database), chunks) if progress else chunks
+
+    def _in_time(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Bytes as long as there is time, and nobody stops the run."""
+        limit = self._wanted.limit
+        return stopping.watched(limit.checked(chunks) if limit else chunks)
 
     def _label(self, database: str) -> str:
         return f"{self._instance.id}/{database}"

@@ -43,7 +43,7 @@ class Filled:
 @dataclass(frozen=True)
 class SetMaker:
     """How sets are stored; without a keyring they are not sealed. ``verify`` reads each back before it is published.
-    The plain bytes of the parts go ``through`` a stage of the caller's."""
+    The plain bytes of the parts go ``through`` a stage of the caller's, and what is read back ``back_through`` one."""
 
     repository: LocalRepository
     keyring: Keyring | None
@@ -52,6 +52,7 @@ class SetMaker:
     verify: bool = False
     note: Note = note_nothing
     through: Stage | None = None
+    back_through: Stage | None = None
 
     def make(
         self,
@@ -96,7 +97,7 @@ class SetMaker:
             return self._publish(staging, manifest, codec)
 
     def _verify(self, backup: BackupSet) -> None:
-        opened = open_set(self.repository, backup, self.keyring.path if self.keyring else "")
+        opened = open_set(self.repository, backup, self.keyring.path if self.keyring else "", self.back_through)
         opened.check_stored_bytes()
         opened.check_content()
 

@@ -134,8 +134,11 @@ class PartStore:
         return self._store(number, name, kind, iter([content]))
 
 
-def open_set(repository: LocalRepository, backup: BackupSet, keyring_path: str) -> OpenedSet:
-    """Opens a set for reading: finds its data key, if it is sealed, and checks the seal of its manifest.
+def open_set(
+    repository: LocalRepository, backup: BackupSet, keyring_path: str, through: Stage | None = None
+) -> OpenedSet:
+    """Opens a set for reading: finds its data key, if it is sealed, and checks the seal of its manifest. The stored
+    bytes that are read go ``through`` a stage of the caller's.
 
     Raises KeyMissingError, SealBrokenError, or ManifestInvalidError where the manifest was edited.
     """
@@ -156,15 +159,18 @@ def open_set(repository: LocalRepository, backup: BackupSet, keyring_path: str) 
     method = str(manifest.compression.get("method"))
     if method not in SUFFIXES:
         raise ManifestInvalidError(f"Backup {manifest.id}: compression {method!r} is unknown. Update the collection.")
-    return OpenedSet(repository, backup, Codec(method, 0, data_key))
+    return OpenedSet(repository, backup, Codec(method, 0, data_key), through)
 
 
 class OpenedSet:
     """A set whose manifest is genuine; an engine restores from it (engines.base.Source)."""
 
-    def __init__(self, repository: LocalRepository, backup: BackupSet, codec: Codec) -> None:
+    def __init__(
+        self, repository: LocalRepository, backup: BackupSet, codec: Codec, through: Stage | None = None
+    ) -> None:
         self._repository = repository
         self._backup = backup
+        self._through = through
         self.codec = codec
         manifest = backup.manifest
         self.engine = manifest.engine
@@ -193,7 +199,7 @@ class OpenedSet:
         """Compares every part with its length and SHA-256 in the manifest: ChecksumMismatchError naming the part."""
         for record in self._records.values():
             size, sha256 = 0, hashlib.sha256()
-            for chunk in self._repository.read_chunks(self._backup, record):
+            for chunk in self._stored(record):
                 size += len(chunk)
                 sha256.update(chunk)
             if size != record.stored_bytes:
@@ -207,6 +213,10 @@ class OpenedSet:
             for _chunk in self._plain(record):
                 pass
 
+    def _stored(self, record: PartRecord) -> Iterator[bytes]:
+        chunks = self._repository.read_chunks(self._backup, record)
+        return self._through(chunks) if self._through else chunks
+
     def _damaged(self, record: PartRecord, what: str) -> ChecksumMismatchError:
         return ChecksumMismatchError(
             f"Part {record.name} of backup {self._backup.manifest.id} {what} ({self._backup.path}). "
@@ -216,7 +226,7 @@ class OpenedSet:
     def _plain(self, record: PartRecord) -> Iterator[bytes]:
         raw_bytes = 0
         try:
-            for chunk in self.codec.decode(self._repository.read_chunks(self._backup, record), record.name):
+            for chunk in self.codec.decode(self._stored(record), record.name):
                 raw_bytes += len(chunk)
                 yield chunk
         except SealBrokenError as error:
