@@ -15,15 +15,13 @@ from versions import test_users_mysql
 
 
 @pytest.fixture(scope="module")
-def both() -> Iterator[Servers]:
+def suites() -> Iterator[dict[str, Servers]]:
+    """The servers of this host only."""
     with mysql.source() as source, mysql.other() as other:
         for server in (source, other):
-            server.run(*PREPARE_MYSQL)
-        yield Servers(source, other, "mysql")
+            server.run(*PREPARE_MYSQL, "GRANT PROXY ON ''@'' TO root@'127.0.0.1' WITH GRANT OPTION")
+        yield {"sid": Servers(source, other, "mysql")}
 
 
 class TestAccounts(test_users_mysql.TestMySQL):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def servers(cls, both: Servers) -> Servers:
-        return both
+    """All that holds of MySQL."""
