@@ -49,6 +49,20 @@ def other(postgres_other: PostgresServer) -> PostgresServer:
     return postgres_other
 
 
+def stream_everything(patch: pytest.MonkeyPatch) -> None:
+    """Every table goes as COPY streams, in pieces."""
+    patch.setattr(postgresql_snapshot, "LARGE_TABLE_BYTES", 1)
+    patch.setattr(postgresql_snapshot, "PIECE_BYTES", 16384)
+
+
+@pytest.fixture(params=["streams", "archive"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the rows go: as COPY streams, or in pg_dump's archive."""
+    if request.param == "streams":
+        stream_everything(monkeypatch)
+    return str(request.param)
+
+
 @pytest.fixture(scope="module", params=["streams", "archive"])
 def places(
     request: pytest.FixtureRequest,
@@ -63,8 +77,7 @@ def places(
     server.create(DATABASE, *(statement for statements in CASES.values() for statement in statements))
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "streams":
-            patch.setattr(postgresql_snapshot, "LARGE_TABLE_BYTES", 1)
-            patch.setattr(postgresql_snapshot, "PIECE_BYTES", 16384)
+            stream_everything(patch)
         source = take(server.instance(), DATABASE, tmp_path_factory.mktemp("common"))
     assert (len(source.parts) > 50) == (request.param == "streams")
     copy = f"copy of {request.param}"
@@ -133,6 +146,7 @@ def test_line_26_dump_older_than_server(
 @pytest.mark.parametrize("tables", [None, ("public.t",)])
 def test_line_27_newer_tools_older_target(
     tables: tuple[str, ...] | None,
+    way: str,
     server: PostgresServer,
     other: PostgresServer,
     tmp_path: Path,
@@ -154,6 +168,7 @@ def test_line_27_newer_tools_older_target(
     )
     source = take(server.instance(), "newer", tmp_path)
     assert source.inventory.notes["tool_version"] == newer
+    assert (len(source.parts) > 1) == (way == "streams")
     bring_back(source, other.instance(), "newer", tables=tables)
     assert facts(other, "newer") == facts(server, "newer")
     server.drop("newer")
@@ -221,24 +236,26 @@ def test_line_38_subscriptions_are_disabled_and_said(places: Places) -> None:
 
 
 def test_line_39_tablespace_that_the_target_lacks(
-    server: PostgresServer, other: PostgresServer, tmp_path: Path
+    way: str, server: PostgresServer, other: PostgresServer, tmp_path: Path
 ) -> None:
-    server.tablespace("vya_space")
+    space = f"vya_{way}"
+    server.tablespace(space)
     server.create(
         "spaced",
-        "CREATE TABLE t (id int PRIMARY KEY USING INDEX TABLESPACE vya_space) TABLESPACE vya_space",
+        f"CREATE TABLE t (id int PRIMARY KEY USING INDEX TABLESPACE {space}) TABLESPACE {space}",
         "INSERT INTO t SELECT generate_series(1, 20)",
-        options="TABLESPACE vya_space",
+        options=f"TABLESPACE {space}",
     )
     source = take_and_restore(server, server, "spaced", tmp_path, "spaced 2")
+    assert (len(source.parts) > 1) == (way == "streams")
     assert facts(server, "spaced 2") == facts(server, "spaced")
     restored = bring_back(source, other.instance(), "spaced")
-    assert any("vya_space" in warning for warning in restored.warnings)
+    assert any(space in warning for warning in restored.warnings)
     assert rows(other, "spaced") == rows(server, "spaced")
     assert schema_text(other, "spaced", "--no-tablespaces") == schema_text(server, "spaced", "--no-tablespaces")
     server.drop("spaced", "spaced 2")
     other.drop("spaced")
-    server.run("postgres", "DROP TABLESPACE vya_space")
+    server.run("postgres", f"DROP TABLESPACE {space}")
 
 
 def test_line_40_tables_come_and_go_during_dumps(server: PostgresServer, other: PostgresServer, tmp_path: Path) -> None:
@@ -320,7 +337,9 @@ def test_line_41_any_error_fails_the_restore(
     other.drop("liar")
 
 
-def test_line_43_owners_that_the_target_lacks(server: PostgresServer, other: PostgresServer, tmp_path: Path) -> None:
+def test_line_43_owners_that_the_target_lacks(
+    way: str, server: PostgresServer, other: PostgresServer, tmp_path: Path
+) -> None:
     server.role("only_there")
     server.role("granted_there")
     other.role("heir")
@@ -333,6 +352,7 @@ def test_line_43_owners_that_the_target_lacks(server: PostgresServer, other: Pos
         options="OWNER only_there",
     )
     source = take(server.instance(), "owned", tmp_path)
+    assert (len(source.parts) > 1) == (way == "streams")
     with pytest.raises(TargetUnfitError, match=r"granted_there, only_there\. Restore the users first, or set owner"):
         bring_back(source, other.instance(), "owned")
     assert "owned" not in other.databases()
