@@ -180,7 +180,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         super().fail_json(msg=msg, **result)
 
     def run(self, work: Callable[[], dict[str, Any]], event: str | None = None) -> NoReturn:
-        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure.
+        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure. Its ``warnings`` are
+        Ansible's, who leaves that key away where there are none.
 
         ``event`` is what the audit log calls this work when it fails as a whole.
         """
@@ -190,6 +191,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
             result = self._failure(as_ours(error), event)
         if self._audit and self._audit.problem:
             self.warn(self._audit.problem)
+        for warning in result.pop("warnings", ()):
+            self.warn(warning)
         leave = self.fail_json if result.pop("failed", False) else self.exit_json
         leave(**result)
         raise AssertionError("AnsibleModule goes on after its end")

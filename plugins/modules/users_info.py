@@ -99,10 +99,10 @@ users:
       sample: ["ALL on shop.*", "SELECT on crm.customers (id, name)"]
 warnings:
   description: What could not be read, a sentence each.
-  returned: success
+  returned: where there is any
   type: list
   elements: str
-  sample: []
+  sample: ["Passwords could not be read, for pg_authid is for superusers: accounts are restored without them."]
 compared_with:
   description: The other side of O(compare).
   returned: with O(compare)

@@ -36,7 +36,9 @@ class ModuleRun:
 
     def result(self, timeout: float = 120) -> dict[str, Any]:
         """What the module returned."""
-        return json.loads(self.output(timeout).strip().splitlines()[-1])
+        found: dict[str, Any] = json.loads(self.output(timeout).strip().splitlines()[-1])
+        assert "deprecations" not in found
+        return found
 
     def kill(self) -> None:
         """SIGKILL, and nothing left unread."""
