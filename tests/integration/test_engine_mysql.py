@@ -600,6 +600,39 @@ def test_foreign_keys_and_unique_indexes_are_proven(
     server.drop("orphans")
 
 
+TURNS = """
+CREATE TABLE large (id int PRIMARY KEY, v int, t varchar(200), KEY (v));
+INSERT INTO large SELECT seq, seq % 7, repeat('x', 200) FROM seq_1_to_20000;
+CREATE TABLE small (id int PRIMARY KEY, v int, KEY (v));
+INSERT INTO small SELECT seq, seq FROM seq_1_to_10;
+ANALYZE TABLE large, small;
+"""
+
+
+def test_a_table_gets_its_indexes_while_others_get_their_rows(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", 0)
+    server.create("turns", TURNS)
+    source = take(server.instance(), "turns", tmp_path, jobs=2)
+    older = altered(source)
+    tables_of_parts = older.inventory.notes.pop("tables_of_parts")
+    (last,) = (part for part, tables in tables_of_parts.items() if tables == ["small"])
+    assert sorted(tables_of_parts.values()) == [["large"], ["large"], ["small"]]
+    load, add = mysql_restore.Restore._load, mysql_restore.Restore._add
+    done: list[str] = []
+    monkeypatch.setattr(mysql_restore.Restore, "_load", lambda *told: (load(*told), done.append(told[2].name)))
+    monkeypatch.setattr(mysql_restore.Restore, "_add", lambda *told: (add(*told), done.append(told[2])))
+    for taken, expected in ((source, ["large", last, "small"]), (older, [last, "large", "small"])):
+        done.clear()
+        bring_back(taken, other.instance(), "turns", replace=True, jobs=1)
+        assert [name for name in done if name in expected] == expected
+        assert differences(facts(server, "turns"), facts(other, "turns")) == []
+    server.drop("turns")
+    other.drop("turns")
+
+
 def test_wrong_row_count(other: MariaDBServer, shop: PlainSource) -> None:
     wrong = altered(shop)
     wrong.inventory.tables = [

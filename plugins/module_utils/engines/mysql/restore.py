@@ -79,6 +79,26 @@ def _write(descriptor: int, data: bytes, stop: threading.Event) -> None:
             left = left[os.write(descriptor, left) :]
 
 
+class _Completion:
+    """Which tables are complete, told as the parts with their rows are loaded. ``tables_of_parts`` names the tables
+    in each part; a table that is in none is never told."""
+
+    def __init__(self, tables_of_parts: Mapping[str, Sequence[str]]) -> None:
+        self._lock = threading.Lock()
+        self._missing: dict[str, set[str]] = {}
+        for part, tables in tables_of_parts.items():
+            for table in tables:
+                self._missing.setdefault(table, set()).add(part)
+
+    def completed_by(self, part: str) -> list[str]:
+        """The tables that lacked no other part than this one, which is loaded now."""
+        with self._lock:
+            concerned = [table for table, parts in self._missing.items() if part in parts]
+            for table in concerned:
+                self._missing[table].remove(part)
+            return [table for table in concerned if not self._missing[table]]
+
+
 class Restore:
     """One restore. ``run`` does it; on any failure no database stays that did not exist before."""
 
@@ -183,13 +203,21 @@ class Restore:
             self._execute(f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
 
     def _load_tables(self, database: str, script: SchemaScript) -> list[Table]:
-        """Schema, then data, then indexes, then the proof; views and routines too, unless the script is limited to
-        tables."""
+        """Schema, then data, each table's indexes once it has all its rows, then the proof; views and routines too,
+        unless the script is limited to tables."""
         for part in self._parts("schema"):
             self._load(database, part, lambda stream: map(self._lacking.replaced, script.read(stream)))
-        parts = sorted(self._parts("data"), key=lambda part: -part.raw_bytes)
-        self._at_once([partial(self._load, database, part, self._data) for part in parts])
-        self._alter(database, script.indexes)
+        completion = _Completion(self._inventory.notes.get("tables_of_parts", {}))  # early sets lack it
+        indexes = dict(script.indexes)
+
+        def load(part: StoredPart) -> None:
+            self._load(database, part, self._data)
+            for table in completion.completed_by(part.name):
+                if clauses := indexes.pop(table, ()):
+                    self._add(database, table, clauses)
+
+        self._at_once([partial(load, part) for part in sorted(self._parts("data"), key=lambda part: -part.raw_bytes)])
+        self._alter(database, indexes)
         stored = self._query(lambda connection: catalog.stored_name(connection, database)) or database
         with ThreadPoolExecutor(self._request.jobs) as pool:
             tables = list(pool.map(lambda table: self._counted(stored, table), self._request.expected_tables))
@@ -199,17 +227,15 @@ class Restore:
     def _alter(self, database: str, added: Mapping[str, Sequence[str]]) -> None:
         """Adds clauses to tables, to each in one statement, to the largest first."""
         sizes = {table.name: table.size_bytes for table in self._request.expected_tables}
-
-        def add(table: str) -> None:
-            clauses = ", ".join(f"ADD {clause}" for clause in added[table])
-            statement = f"ALTER TABLE {catalog.quoted(table)} {clauses};\n"
-            try:
-                self._client.load(database, [_ALTERING, statement.encode()], self._stop)
-            except ToolFailedError as error:
-                raise ToolFailedError(f"Adding indexes and foreign keys to {table} failed: {error}") from None
-
         names = sorted((name for name, clauses in added.items() if clauses), key=lambda name: -sizes.get(name, 0))
-        self._at_once([partial(add, name) for name in names])
+        self._at_once([partial(self._add, database, name, added[name]) for name in names])
+
+    def _add(self, database: str, table: str, clauses: Sequence[str]) -> None:
+        statement = f"ALTER TABLE {catalog.quoted(table)} {', '.join(f'ADD {clause}' for clause in clauses)};\n"
+        try:
+            self._client.load(database, [_ALTERING, statement.encode()], self._stop)
+        except ToolFailedError as error:
+            raise ToolFailedError(f"Adding indexes and foreign keys to {table} failed: {error}") from None
 
     def _check_foreign_keys(self, database: str) -> None:
         """What was loaded with the checks off is looked at now: rows that lack what they refer to are told."""

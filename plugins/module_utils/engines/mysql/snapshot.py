@@ -113,6 +113,7 @@ class MySQLSnapshot(Snapshot):
                 "lower_case_table_names": int(folded or 0),
                 "lock_milliseconds": self.lock_milliseconds,
                 "longest_statement": longest,
+                "tables_of_parts": {part.name: sorted(part.counter.rows) for part in self.parts if part.counter},
             },
             warnings=[*self.warnings, *self._warnings(longest)],
         )
