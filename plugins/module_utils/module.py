@@ -180,8 +180,8 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
         super().fail_json(msg=msg, **result)
 
     def run(self, work: Callable[[], dict[str, Any]], event: str | None = None) -> NoReturn:
-        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure. Its ``warnings`` are
-        Ansible's, who leaves that key away where there are none.
+        """Does the work and exits with its result; a result whose ``failed`` is true exits as a failure. Its
+        ``warnings`` go to Ansible, which leaves that key away where there are none.
 
         ``event`` is what the audit log calls this work when it fails as a whole.
         """
