@@ -247,7 +247,7 @@ def test_the_module_writes_metrics_and_health(host: dict[str, Any], shelf: Shelf
     assert values["vya_backupdb_repository_free_bytes"][str(shelf.repository.root),] > 0
     assert {family.type for family in families.values()} == {"gauge"}
     assert all(family.documentation for family in families.values())
-    assert len(json.loads(health_file.read_text())["samples"]) == 2
+    assert len(json.loads(health_file.read_text())["samples"]) in (1, 2)  # runs in the same second are one sample
 
     status, answer = asked(str(health_file))
     assert (status, answer["healthy"], answer["problems"], answer["counts"]["ok"]) == (0, True, [], 1)

@@ -551,7 +551,8 @@ def test_never_verified_goes_before_long_ago(shop: Workshop) -> None:
     for backup, day in ((first, 20), (second, 10)):
         done = Verification(CHECKSUM, f"2026-11-{day}T00:00:00.000000Z", True, 1, 0.1)
         change_record(shop.repository, backup, lambda record, done=done: record.with_verification(done))
-    assert [entry["database"] for entry in verify(shop, check=True).planned] == ["d.db", "c.db", "b.db", "a.db"]
+    planned = [entry["database"] for entry in verify(shop, check=True).planned]
+    assert (sorted(planned[:2]), planned[2:]) == (["c.db", "d.db"], ["b.db", "a.db"])  # c and d were made at one time
 
 
 # What is not there, and what should not be
