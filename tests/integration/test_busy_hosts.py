@@ -34,20 +34,29 @@ def options(server: MariaDBServer, folder: Path, **more: Any) -> dict[str, Any]:
     }
 
 
+def status(pid: int) -> list[str]:
+    """The fields of proc(5)'s stat from the third, the state, on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def niceness(pid: int) -> int:
-    """proc(5), field 19 of stat."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+    """Field 19 of stat."""
+    return int(status(pid)[16])
 
 
 def dump_tools(pid: int) -> dict[int, str]:
-    """The children of a process that dump data, each with its scheduling class for disks."""
+    """The children of a process that dump data, each with its scheduling class for disks.
+
+    One that has ended, though nobody has read its end yet, has no such class any more.
+    """
     found = {}
     with suppress(FileNotFoundError):  # threads and children end while we look
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in map(int, (task / "children").read_text().split()):
                 if Path(f"/proc/{child}/comm").read_text() == "mariadb-dump\n":
                     said = subprocess.run(["ionice", f"--pid={child}"], capture_output=True, text=True, check=False)
-                    found[child] = said.stdout.strip()
+                    if status(child)[0] not in "ZX":
+                        found[child] = said.stdout.strip()
     return found
 
 
