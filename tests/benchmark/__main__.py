@@ -8,29 +8,22 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmark import mariadb, postgresql
 from benchmark.contest import OURS, Contestant, hold, table
 from benchmark.data import Size
-from benchmark.report import machine, write
+from benchmark.report import ENGINES, machine, parser, publish
 
-ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
 WORK = ("backup", "restore")
 SETTLED_MEGABYTES = 100
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=1500, help="size of the data, about")
-    parser.add_argument("--tables", type=int, default=22, help="number of tables")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contestant")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
-    parser.add_argument("--only", nargs="+", default=[], help="parts of the names of those who take part besides us")
-    parser.add_argument("--ansible", type=Path, help="a virtual environment with the package ansible")
-    parser.add_argument("--folder", type=Path, help="where the contestants write; the default is a temporary folder")
-    parser.add_argument("--report", type=Path, help="the document to write the tables into")
-    return parser.parse_args(given)
+    known = parser("benchmark", __doc__, rounds=3)
+    known.add_argument("--megabytes", type=int, default=1500, help="size of the data, about")
+    known.add_argument("--tables", type=int, default=22, help="number of tables")
+    known.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
+    known.add_argument("--only", nargs="+", default=[], help="parts of the names of those who take part besides us")
+    known.add_argument("--ansible", type=Path, help="a virtual environment with the package ansible")
+    return known.parse_args(given)
 
 
 def measured(options: argparse.Namespace) -> Iterator[str]:
@@ -66,10 +59,7 @@ def chosen(contestants: Iterator[Contestant], only: Sequence[str]) -> Iterator[C
 
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
-    text = "\n".join(measured(options))
-    print(text)
-    if options.report:
-        write(options.report, "make bench", text)
+    publish(options.report, "make bench", measured(options))
 
 
 if __name__ == "__main__":

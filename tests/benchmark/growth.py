@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import mariadb, postgresql
 from benchmark.contest import Contestant, Result, hold, ratio
 from benchmark.data import Size
-from benchmark.report import machine, write
+from benchmark.report import ENGINES, machine, parser, publish
 from benchmark.workplace import DATABASE, Workplace
 
-ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
 TABLES = 22
 PIPELINE = "the pipeline"
 """What everything is put beside: the plain tool, zstd and age."""
@@ -143,26 +141,18 @@ def measured(options: argparse.Namespace) -> Iterator[str]:
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmark.growth", description=__doc__)
-    parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000, 5000], help="sizes of the data, about")
-    parser.add_argument("--tables", type=int, nargs="+", default=[10, 1000, 5000], help="numbers of tables")
-    parser.add_argument("--table-megabytes", type=int, default=100, help="size of the data for these, about")
-    parser.add_argument("--databases", type=int, default=50, help="number of small databases")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each contestant")
-    parser.add_argument("--small-rounds", type=int, default=5, help="the same for small databases")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--folder", type=Path, help="where the contestants write; the default is a temporary folder")
-    parser.add_argument("--report", type=Path, help="the document to write the tables into")
-    return parser.parse_args(given)
+    known = parser("benchmark.growth", __doc__, rounds=2)
+    known.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000, 5000], help="sizes of the data, about")
+    known.add_argument("--tables", type=int, nargs="+", default=[10, 1000, 5000], help="numbers of tables")
+    known.add_argument("--table-megabytes", type=int, default=100, help="size of the data for these, about")
+    known.add_argument("--databases", type=int, default=50, help="number of small databases")
+    known.add_argument("--small-rounds", type=int, default=5, help="the same for small databases")
+    return known.parse_args(given)
 
 
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
-    text = "\n".join(measured(options))
-    print(text)
-    if options.report:
-        write(options.report, "make growth", text)
+    publish(options.report, "make growth", measured(options))
 
 
 if __name__ == "__main__":

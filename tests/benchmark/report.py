@@ -1,14 +1,29 @@
-"""Writes what was measured into a document, between two comments that say by what."""
+"""What the measurements have in common: their options, their conditions, and the document they are written into."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark import mariadb, postgresql
+
+ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
+
+
+def parser(program: str, description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The options that all measurements have."""
+    options = argparse.ArgumentParser(prog=program, description=description)
+    options.add_argument("--rounds", type=int, default=rounds, help="turns of each contestant")
+    options.add_argument("--jobs", type=int, default=2)
+    options.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    options.add_argument("--folder", type=Path, help="where the contestants write; the default is a temporary folder")
+    options.add_argument("--report", type=Path, help="the document to write the tables into")
+    return options
 
 
 def machine(rounds: int, jobs: int) -> str:
@@ -24,9 +39,12 @@ def machine(rounds: int, jobs: int) -> str:
     )
 
 
-def write(report: Path, command: str, text: str) -> None:
-    """Puts a text in the place of what the same command wrote before."""
-    begin, end = (f"<!-- measured by {command}: {word} -->\n" for word in ("begin", "end"))
-    before, _begin, rest = report.read_text().partition(begin)
-    _old, _end, after = rest.partition(end)
-    report.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+def publish(report: Path | None, command: str, lines: Iterable[str]) -> None:
+    """Prints the lines, and puts them in the place of what the same command wrote into the report before."""
+    text = "\n".join(lines)
+    print(text)
+    if report:
+        begin, end = (f"<!-- measured by {command}: {word} -->\n" for word in ("begin", "end"))
+        before, _begin, rest = report.read_text().partition(begin)
+        _old, _end, after = rest.partition(end)
+        report.write_text(f"{before}{begin}\n{text}\n{end}{after}")

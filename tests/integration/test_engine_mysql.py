@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.connect import create_engine
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import catalog
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
@@ -60,6 +63,9 @@ CREATE PROCEDURE nothing () SELECT 1;
 LARGE = (
     "CREATE TABLE {0} (id int PRIMARY KEY, v longtext) SELECT seq AS id, repeat('x', 100000) AS v FROM seq_1_to_{1};"
 )
+
+PEAK_OF_A_COLUMN = 300
+"""Bytes of memory while the catalogue is read."""
 
 
 @pytest.fixture(scope="session")
@@ -810,3 +816,19 @@ def test_a_server_without_a_binary_log(tmp_path: Path) -> None:
     with running(skip_log_bin="1", lower_case_table_names="0") as plain:
         plain.create("d", "CREATE TABLE t SELECT 1 AS a")
         assert take(plain.instance(), "d", tmp_path).position == {}
+
+
+def test_many_columns_take_little_memory(server: MariaDBServer) -> None:
+    columns = ", ".join(f"c{number} varchar(9) COMMENT 'much the same of each'" for number in range(100))
+    server.create("wide", "".join(f"CREATE TABLE t{number} ({columns});" for number in range(100)))
+    with closing(create_engine(server.instance(), "wide").connect()) as connection:
+        catalog.tables(connection, "wide")  # what the first query loads is not of the columns
+        tracemalloc.start()
+        try:
+            tables = catalog.tables(connection, "wide")
+            _now, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert sum(len(table.columns) for table in tables.values()) == 10_000
+    assert peak / 10_000 < PEAK_OF_A_COLUMN, f"{peak / 10_000:.0f} bytes a column"
+    server.drop("wide")

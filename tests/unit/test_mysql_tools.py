@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance, Tls
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.catalog import TableInfo, literal, quoted
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.catalog import (
+    Column,
+    TableInfo,
+    literal,
+    quoted,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.dump import (
     Group,
     group_tables,
@@ -99,11 +104,12 @@ def test_quoting() -> None:
     assert literal("it's \\ 100% :x") == "'it''s \\\\ 100% :x'"
 
 
+def column(kind: str, name: str = "id", character_set: str | None = None) -> Column:
+    return Column(1, name, kind, "NO", None, "", "", character_set, None, None)
+
+
 def table(name: str, mib: int = 0, character_set: str = "utf8mb4", kind: str = "varchar") -> TableInfo:
-    return TableInfo(
-        name, "BASE TABLE", "InnoDB", "", character_sets=frozenset([character_set]), types=frozenset([kind]),
-        size_bytes=mib * MIB,
-    )  # fmt: skip
+    return TableInfo(name, "BASE TABLE", "InnoDB", "", (column(kind, "note", character_set),), size_bytes=mib * MIB)
 
 
 def test_a_small_database_is_one_group() -> None:
@@ -119,10 +125,6 @@ def test_tables_are_spread_by_size() -> None:
     groups = group_tables(tables, 3)
     assert groups[1:] == [Group(("c", "e")), Group(("d", "a", "f"))]
     assert groups[0].left_out == ("c", "e", "d", "a", "f")
-
-
-def column(kind: str) -> tuple[Any, ...]:
-    return (1, "id", kind, "NO", None, "", "", None, None, None)
 
 
 def keyed(name: str, mib: int, **changes: Any) -> TableInfo:
@@ -165,7 +167,7 @@ def test_a_cut_table_has_a_process_for_each_piece() -> None:
     four = group_tables(tables, 4, ranges)
     assert four[0].left_out == ("c", "a")
     assert [group.tables for group in four[1:]] == [("c",), ("a",), ("a",)]
-    lossy = replace(tables[0], character_sets=frozenset(["gbk"]))
+    lossy = replace(tables[0], columns=(column("bigint"), column("varchar", "note", "gbk")))
     assert [group.binary for group in group_tables([lossy, *tables[1:]], 2, ranges)] == [False, True, True]
 
 

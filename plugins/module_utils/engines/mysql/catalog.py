@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base import Database
 from ..connect import run_quoted
@@ -62,6 +63,21 @@ def written(clause: sa.ClauseElement) -> str:
     return str(clause.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
 
 
+class Column(NamedTuple):
+    """What INFORMATION_SCHEMA.COLUMNS says of a column."""
+
+    position: int
+    name: str
+    type: str
+    nullable: str
+    default: str | None
+    extra: str
+    comment: str
+    character_set: str | None
+    collation: str | None
+    generation: str | None
+
+
 @dataclass(frozen=True)
 class TableInfo:
     """One table: what makes it the same table, and how large it is."""
@@ -70,18 +86,31 @@ class TableInfo:
     kind: str
     engine: str
     collation: str
-    columns: tuple[tuple[Any, ...], ...] = ()
+    columns: tuple[Column, ...] = ()
     indexes: tuple[tuple[Any, ...], ...] = ()
-    character_sets: frozenset[str] = field(default=frozenset(), compare=False)
-    collations: frozenset[str] = field(default=frozenset(), compare=False)
-    types: frozenset[str] = field(default=frozenset(), compare=False)
-    precise_history: bool = field(default=False, compare=False)
     size_bytes: int = field(default=0, compare=False)
+
+    @property
+    def character_sets(self) -> set[str]:
+        return {column.character_set for column in self.columns if column.character_set}
+
+    @property
+    def collations(self) -> set[str]:
+        return {name for name in (self.collation, *(column.collation for column in self.columns)) if name}
+
+    @property
+    def types(self) -> set[str]:
+        return {column.type.partition("(")[0].lower() for column in self.columns}
+
+    @property
+    def precise_history(self) -> bool:
+        """Whether its past rows are told apart by transactions, not by times."""
+        return any(column.generation == "ROW START" and "bigint" in column.type for column in self.columns)
 
     @property
     def generated(self) -> bool:
         """Whether the server computes any of its columns."""
-        return any(column[9] and column[9] not in ("ROW START", "ROW END") for column in self.columns)
+        return any(column.generation not in (None, "", "ROW START", "ROW END") for column in self.columns)
 
     @property
     def range_column(self) -> KeyColumn | None:
@@ -92,7 +121,7 @@ class TableInfo:
             return None
         first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)
         for column in self.columns:
-            key = KeyColumn(column[1], str(column[2]), column[8])
+            key = KeyColumn(column.name, column.type, column.collation)
             if key.name == first and key.has_ranges:
                 return key
         return None
@@ -101,6 +130,11 @@ class TableInfo:
 def _rows(connection: sa.Connection, query: sa.Executable | str) -> list[tuple[Any, ...]]:
     result = run_quoted(connection, query) if isinstance(query, str) else connection.execute(query)
     return [tuple(row) for row in result]
+
+
+def _streamed(connection: sa.Connection, query: sa.Executable) -> Iterator[Sequence[Any]]:
+    """Rows as the server sends them, few at a time: together they may take more memory than a backup may."""
+    return iter(connection.execute(query, execution_options={"yield_per": 1000}))
 
 
 def server_version(connection: sa.Connection) -> str:
@@ -164,18 +198,13 @@ def tables(connection: sa.Connection, database: str) -> dict[str, TableInfo]:
     indexes = _indexes(connection, database)
     found = {}
     for name, kind, engine, collation, data, index in _rows(connection, query):
-        own = columns.get(name, [])
         found[name] = TableInfo(
             name=name,
             kind=kind,
             engine=engine or "",
             collation=collation or "",
-            columns=tuple(own),
-            indexes=tuple(indexes.get(name, ())),
-            character_sets=frozenset(column[7] for column in own if column[7]),
-            collations=frozenset(column[8] for column in own if column[8]) | ({collation} if collation else set()),
-            types=frozenset(str(column[2]).partition("(")[0].lower() for column in own),
-            precise_history=any(column[9] == "ROW START" and "bigint" in column[2] for column in own),
+            columns=tuple(map(Column._make, columns.pop(name, ()))),
+            indexes=tuple(indexes.pop(name, ())),
             size_bytes=int(data or 0) + int(index or 0),
         )
     return dict(sorted(found.items()))
@@ -192,7 +221,7 @@ def _columns(connection: sa.Connection, database: str) -> dict[str, list[tuple[A
         c.character_set_name, c.collation_name, c.generation_expression,
     )  # fmt: skip
     query = sa.select(c.table_name, *wanted).where(_is(c.table_schema, database))
-    return _by_table(_rows(connection, query), database)
+    return _by_table(_streamed(connection, query), database)
 
 
 def _indexes(connection: sa.Connection, database: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -203,16 +232,19 @@ def _indexes(connection: sa.Connection, database: str) -> dict[str, list[tuple[A
     c = view.c
     wanted = (c.index_name, c.seq_in_index, c.column_name, c.non_unique, c.sub_part, c.collation, c.index_type)
     query = sa.select(c.table_name, *wanted).where(_is(c.table_schema, database))
-    return _by_table(_rows(connection, query), database)
+    return _by_table(_streamed(connection, query), database)
 
 
-def _by_table(rows: Iterable[tuple[Any, ...]], database: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Rows by their first column, sorted; the database's own name is taken out of expressions that hold it."""
+def _by_table(rows: Iterable[Sequence[Any]], database: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows by their first column, sorted; the database's own name is taken out of expressions that hold it.
+
+    Equal strings are one: thousands of columns say much the same of themselves.
+    """
     found: dict[str, list[tuple[Any, ...]]] = {}
     own = quoted(database) + "."
     for row in rows:
         values = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row[1:])
-        plain = tuple(value.replace(own, "") if isinstance(value, str) else value for value in values)
+        plain = tuple(sys.intern(value.replace(own, "")) if isinstance(value, str) else value for value in values)
         found.setdefault(row[0], []).append(plain)
     for listed in found.values():
         listed.sort(key=repr)
@@ -221,10 +253,14 @@ def _by_table(rows: Iterable[tuple[Any, ...]], database: str) -> dict[str, list[
 
 def schema_sha256(listing: Iterable[TableInfo]) -> str:
     """SHA-256 over tables, columns and indexes: equal schemas have equal hashes, whatever the database is called."""
-    canonical = [
-        [table.name, table.kind, table.engine, table.collation, table.columns, table.indexes] for table in listing
-    ]
-    return hashlib.sha256(json.dumps(canonical, ensure_ascii=False, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(b"[")
+    separator = b""
+    for table in listing:
+        canonical = [table.name, table.kind, table.engine, table.collation, table.columns, table.indexes]
+        digest.update(separator + json.dumps(canonical, ensure_ascii=False, default=str).encode())
+        separator = b", "
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def properties(connection: sa.Connection, database: str) -> dict[str, Any]:
