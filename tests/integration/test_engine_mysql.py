@@ -821,7 +821,8 @@ def test_a_server_without_a_binary_log(tmp_path: Path) -> None:
 def test_many_columns_take_little_memory(server: MariaDBServer) -> None:
     columns = ", ".join(f"c{number} varchar(9) COMMENT 'much the same of each'" for number in range(100))
     server.create("wide", "".join(f"CREATE TABLE t{number} ({columns});" for number in range(100)))
-    with closing(create_engine(server.instance(), "wide").connect()) as connection:
+    engine = create_engine(server.instance(), "wide")
+    with engine.connect() as connection:
         catalog.tables(connection, "wide")  # what the first query loads is not of the columns
         tracemalloc.start()
         try:
@@ -829,6 +830,7 @@ def test_many_columns_take_little_memory(server: MariaDBServer) -> None:
             _now, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
+    engine.dispose()
     assert sum(len(table.columns) for table in tables.values()) == 10_000
     assert peak / 10_000 < PEAK_OF_A_COLUMN, f"{peak / 10_000:.0f} bytes a column"
     server.drop("wide")

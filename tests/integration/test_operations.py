@@ -7,14 +7,16 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance, parse_instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.registry import open_engine
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.engine import SQLite
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AmbiguousError,
     BackupdbError,
@@ -92,6 +94,40 @@ def test_with_max_age_only_the_old_and_the_new_are_due(shop: Workshop, instance:
     ]
     outcome = shop.back_up(instance, databases=["shop.db"], max_age=timedelta(0))
     assert outcome.planned[0]["reason"] == "newest is 0 s old, max_age is 0 s"
+
+
+def test_only_what_is_due_is_measured(shop: Workshop, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To say how large a database is can take a server long, so that it is not asked of one that is not due."""
+    shop.back_up(instance, databases=["shop.db"])
+    asked, real = [], SQLite.databases
+
+    def listed(engine: SQLite, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        asked.append((list(names) if names is not None else None, count_tables))
+        return real(engine, names, count_tables)
+
+    monkeypatch.setattr(SQLite, "databases", listed)
+    shop.back_up(instance, max_age=timedelta(hours=24))
+    shop.back_up(instance, max_age=timedelta(hours=24))
+    assert asked == [(["crm.db"], False)]
+
+
+def test_a_database_that_goes_before_its_turn_fails_alone(
+    shop: Workshop, instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SQLite.databases
+
+    def late(engine: SQLite, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        (tmp_path / "data" / "crm.db").unlink()
+        return real(engine, names, count_tables)
+
+    monkeypatch.setattr(SQLite, "databases", late)
+    outcome = shop.back_up(instance)
+    assert [(entry["database"], entry["code"]) for entry in outcome.failures] == [("crm.db", "not_found")]
+    assert [entry["database"] for entry in outcome.backups] == ["shop.db"]
+    assert [(entry["database"], entry["size_bytes"] > 0) for entry in outcome.planned] == [
+        ("crm.db", False),
+        ("shop.db", True),
+    ]
 
 
 def test_a_clock_that_was_set_back_makes_a_database_due(

@@ -10,7 +10,7 @@ is done by the operations for all engines alike.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO, ClassVar, Protocol
@@ -202,8 +202,13 @@ class Engine(ABC):
         Raises ToolMissingError naming the package where there is none that fits, for backups or for restores."""
 
     @abstractmethod
-    def databases(self, count_tables: bool = True) -> list[Database]:
-        """Every database that is not the system's, sorted by name. Tables need not be counted where nobody asks."""
+    def names(self) -> list[str]:
+        """The names of all databases that are not the system's, sorted. Cheap, whatever the databases hold."""
+
+    @abstractmethod
+    def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        """All databases, or those of the named ones that are there, sorted by name, without the system's.
+        Tables need not be counted where nobody asks."""
 
     @abstractmethod
     def exists(self, database: str) -> bool:

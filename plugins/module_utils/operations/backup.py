@@ -9,7 +9,7 @@ What makes sets is imported when something is due: most runs find nothing, and e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -121,11 +121,11 @@ class BackupRun:
         """Backs up what is due or, with ``check``, says what it would do. Raises where nothing at all can be done."""
         instance, wanted = self._instance, self._wanted
         server = self._engine.server()
-        databases = {database.name: database for database in self._engine.databases(count_tables=False)}
+        names = self._engine.names()
         include = instance.databases if wanted.databases is None else wanted.databases
-        chosen = select_names(databases, include, [*instance.exclude, *wanted.exclude])
+        chosen = select_names(names, include, [*instance.exclude, *wanted.exclude])
         for pattern in chosen.unmatched:
-            known = ", ".join(sorted(databases)) or "no database"
+            known = ", ".join(names) or "no database"
             missing = NotFoundError(f"'{pattern}' matches no database of instance {instance.id} (it has {known}).")
             outcome.fail(instance.id, pattern, missing)
         if not check:
@@ -134,14 +134,21 @@ class BackupRun:
         reasons: dict[str, str] = {}
         for name in chosen.names:
             is_due, reason = due(newest_regular(self._sets(name)), wanted.max_age, _utc_now())
-            entry = {"instance": instance.id, "database": name, "reason": reason}
-            if not is_due:
-                outcome.not_due.append(entry)
-                continue
-            reasons[name] = reason
-            outcome.planned.append({**entry, "size_bytes": databases[name].size_bytes})
+            if is_due:
+                reasons[name] = reason
+            else:
+                outcome.not_due.append({"instance": instance.id, "database": name, "reason": reason})
+        databases = self._described(reasons)
+        for database in databases:
+            entry = {"instance": instance.id, "database": database.name, "reason": reasons[database.name]}
+            outcome.planned.append({**entry, "size_bytes": database.size_bytes})
         if not check:
-            self._back_up(server, [databases[name] for name in reasons], reasons, outcome)
+            self._back_up(server, databases, reasons, outcome)
+
+    def _described(self, names: Collection[str]) -> list[Database]:
+        """Databases with their sizes; one that went away meanwhile has none, and its backup will say so."""
+        found = {item.name: item for item in self._engine.databases(names, count_tables=False)} if names else {}
+        return [found.get(name) or Database(name, size_bytes=0, tables=0) for name in names]
 
     def _back_up(
         self, server: Server, databases: Sequence[Database], reasons: Mapping[str, str], outcome: Outcome

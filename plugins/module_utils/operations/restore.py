@@ -189,8 +189,8 @@ class RestoreRun:
         if not plan.target_exists or self._engine.replaces_atomically or not plan.request.replace:
             return None
         name = plan.request.database
-        database = next((item for item in self._engine.databases(count_tables=False) if item.name == name), None)
-        if database is None:
+        found = self._engine.databases([name], count_tables=False)
+        if not found:
             raise InvalidConfigError(f"{name} is a system database; restore under another name with target_database.")
         compression = plan.backup.manifest.compression
         wanted = Wanted(
@@ -202,4 +202,4 @@ class RestoreRun:
         self._repository.prepare()
         keyring = load_keyring(self._keyring_path) if plan.backup.manifest.encryption else None
         run = BackupRun(self._engine, self._repository, keyring, wanted, self._note)
-        return run.take(self._engine.server(), database, SAFETY)[0]
+        return run.take(self._engine.server(), found[0], SAFETY)[0]

@@ -152,21 +152,20 @@ def variable(connection: sa.Connection, name: str) -> Any:
     return rows[0][1] if rows else None
 
 
-def databases(connection: sa.Connection) -> list[Database]:
-    """Every database but the system's. Names are compared as bytes: ``a`` and ``A`` are two databases."""
-    schemata = _view("schemata", "schema_name")
-    tables = _view("tables", "table_schema", "table_type", "data_length", "index_length")
-    name = sa.cast(schemata.c.schema_name, sa.BINARY)
-    size = sa.func.sum(sa.func.ifnull(tables.c.data_length, 0) + sa.func.ifnull(tables.c.index_length, 0))
-    own = sa.and_(sa.cast(tables.c.table_schema, sa.BINARY) == name, tables.c.table_type.in_(TABLE_KINDS))
-    query = (
-        sa.select(name, sa.func.ifnull(size, 0), sa.func.count(tables.c.table_schema))
-        .select_from(schemata.outerjoin(tables, own))
-        .where(schemata.c.schema_name.not_in(SYSTEM_DATABASES))
-        .group_by(name)
-    )
-    found = [Database(row[0].decode(), int(row[1]), int(row[2])) for row in _rows(connection, query)]
-    return sorted(found, key=lambda database: database.name)
+def names_of_databases(connection: sa.Connection) -> list[str]:
+    """Every database but the system's, sorted. Names are compared as bytes: ``a`` and ``A`` are two databases."""
+    name = _view("schemata", "schema_name").c.schema_name
+    query = sa.select(sa.cast(name, sa.BINARY)).where(name.not_in(SYSTEM_DATABASES))
+    return sorted(row[0].decode() for row in _rows(connection, query))
+
+
+def described(connection: sa.Connection, database: str) -> Database:
+    """A database with its size and the number of its tables. The server opens each of these tables to say it."""
+    c = _view("tables", "table_schema", "table_type", "data_length", "index_length").c
+    size = sa.func.sum(sa.func.ifnull(c.data_length, 0) + sa.func.ifnull(c.index_length, 0))
+    query = sa.select(sa.func.ifnull(size, 0), sa.func.count(c.table_schema))
+    found = connection.execute(query.where(_is(c.table_schema, database), c.table_type.in_(TABLE_KINDS))).one()
+    return Database(database, int(found[0]), int(found[1]))
 
 
 def stored_name(connection: sa.Connection, database: str) -> str | None:

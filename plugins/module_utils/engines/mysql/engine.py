@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,10 +51,15 @@ class MySQL(Engine):
         tool = find_tool(flavour, flavour.dump_programs, server.version)
         return tool.path.rpartition("/")[2], tool.version
 
-    def databases(self, count_tables: bool = True) -> list[Database]:
+    def names(self) -> list[str]:
         with translated_errors(self.instance), self._engine.connect() as connection:
-            found = catalog.databases(connection)
-        return [database for database in found if not database.name.startswith(SCRATCH_PREFIX)]
+            found = catalog.names_of_databases(connection)
+        return [name for name in found if not name.startswith(SCRATCH_PREFIX)]
+
+    def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        there = [name for name in self.names() if names is None or name in names]
+        with translated_errors(self.instance), self._engine.connect() as connection:
+            return [catalog.described(connection, name) for name in there]
 
     def exists(self, database: str) -> bool:
         with translated_errors(self.instance), self._engine.connect() as connection:

@@ -8,6 +8,7 @@ What backs up and restores is imported when it is used: most backups are not due
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, suppress
 from typing import ClassVar
 
@@ -51,28 +52,32 @@ class PostgreSQL(Engine):
             find_tool(name, major(server.version), purpose)
         return "pg_dump", find_tool("pg_dump", major(server.version), purpose).version
 
-    def databases(self, count_tables: bool = True) -> list[Database]:
-        """Sizes are 0 where the account may not see them; tables are counted where it may connect.
-
-        ``postgres`` is among them only when the instance names it to the letter.
-        """
+    def names(self) -> list[str]:
+        """``postgres`` is among them only when the instance names it to the letter."""
         with self._maintenance.connection() as connection:
-            found = connection.execute(
+            found = connection.scalars(
                 sa.text("""
-                    SELECT datname, has_database_privilege(oid, 'CONNECT') AS open,
-                           CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
-                                THEN pg_database_size(oid) ELSE 0 END AS size
-                    FROM pg_database
+                    SELECT datname FROM pg_database
                     WHERE NOT datistemplate AND datallowconn
                       AND NOT starts_with(datname, :staging) AND NOT starts_with(datname, :scratch)
                     ORDER BY datname COLLATE "C" """),
                 {"staging": catalog.STAGING_PREFIX, "scratch": SCRATCH_PREFIX},
             ).all()
-        listed = [
-            row
-            for row in found
-            if row.datname not in catalog.SYSTEM_DATABASES or row.datname in self.instance.databases
-        ]
+        return [name for name in found if name not in catalog.SYSTEM_DATABASES or name in self.instance.databases]
+
+    def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        """Sizes are 0 where the account may not see them; tables are counted where it may connect."""
+        there = [name for name in self.names() if names is None or name in names]
+        with self._maintenance.connection() as connection:
+            listed = connection.execute(
+                sa.text("""
+                    SELECT datname, has_database_privilege(oid, 'CONNECT') AS open,
+                           CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
+                                THEN pg_database_size(oid) ELSE 0 END AS size
+                    FROM pg_database WHERE datname = ANY (CAST(:names AS text[]))
+                    ORDER BY datname COLLATE "C" """),
+                {"names": there},
+            ).all()
         if not count_tables:
             return [Database(row.datname, row.size, 0) for row in listed]
         from concurrent.futures import ThreadPoolExecutor

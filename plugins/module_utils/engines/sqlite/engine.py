@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -54,9 +54,16 @@ class SQLite(Engine):
 
         return FileSnapshot.tool, FileSnapshot.tool_version
 
-    def databases(self, count_tables: bool = True) -> list[Database]:
-        """Every file; one that can't be read has no size or no tables here, and its backup will say why."""
-        return [self._described(name, path, count_tables) for name, path in self._files.found().items()]
+    def names(self) -> list[str]:
+        return list(self._files.found())
+
+    def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
+        """A file that can't be read has no size or no tables here, and its backup will say why."""
+        return [
+            self._described(name, path, count_tables)
+            for name, path in self._files.found().items()
+            if names is None or name in names
+        ]
 
     def _described(self, name: str, path: Path, count_tables: bool) -> Database:
         size = tables = 0
