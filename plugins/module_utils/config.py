@@ -59,6 +59,11 @@ class Instance:
     enabled: bool = True
 
     @property
+    def wants_login(self) -> bool:
+        """Whether a user name and a password are to be looked for elsewhere: a server that comes with neither."""
+        return self.engine != "sqlite" and not self.username and not self.password
+
+    @property
     def address(self) -> str:
         """Where the instance is, for messages: ``db1:5432``, ``/run/mysqld/mysqld.sock`` or a path."""
         if self.engine == "sqlite":

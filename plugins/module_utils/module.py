@@ -26,12 +26,12 @@ from .errors import BackupdbError, InvalidConfigError, KeyMissingError, LibraryM
 from .interpreter import AGENT_PYTHON, agent_python_is_next
 from .repository.catalog import Selection, parse_moment
 from .repository.local import LocalRepository
-from .security.credentials import DEFAULT_CREDENTIALS, with_credentials
 from .security.keyring import DEFAULT_KEYRING, Keyring, load_keyring
 from .security.redact import Redactor
 from .streams import LEVELS
 
 DEFAULT_REPOSITORY = "/var/backups/vya-backupdb"
+DEFAULT_CREDENTIALS = "/etc/vya-backupdb/credentials.json"
 PRIVATE_UMASK = 0o077
 LARGEST_DEFAULT_JOBS = 4
 LARGEST_JOBS = 64
@@ -222,6 +222,11 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
 
     def login(self, instance: Instance) -> Instance:
         """The instance with user name and password from the credential store where it does not say them itself."""
+        if not instance.wants_login:
+            self._secrets.append(instance.password)
+            return instance
+        from .security.credentials import with_credentials
+
         options = self.params
         known = with_credentials(instance, options["credentials_file"], options["keyring"], self.host_name())
         self._secrets.append(known.password)

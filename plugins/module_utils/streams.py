@@ -8,13 +8,9 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import BinaryIO
 
 from .errors import ChecksumMismatchError, InvalidConfigError
-
-with suppress(ImportError):  # module.py reports a missing library before anything here runs
-    import zstandard
 
 CHUNK_BYTES = 256 << 10
 """Every stage of every stream that is open holds one or two of these: smaller saves memory, not time."""
@@ -97,6 +93,8 @@ def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _zstd(chunks: Iterable[bytes], level: int) -> Iterator[bytes]:
+    import zstandard
+
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     if level <= FRAMED_LEVEL:
         yield from map(compressor.compress, _gathered(chunks))
@@ -119,16 +117,31 @@ def compress(chunks: Iterable[bytes], method: str, level: int) -> Iterator[bytes
     return _zstd(chunks, level) if method == "zstd" else _gzip(chunks, level)
 
 
+def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor().stream_reader(
+        as_stream(chunks), read_size=CHUNK_BYTES, read_across_frames=True
+    )
+    try:
+        yield from read_chunks(reader)
+    except zstandard.ZstdError as error:
+        raise ChecksumMismatchError(f"The zstd stream is damaged: {error}.") from None
+
+
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
-    for chunk in chunks:
-        while chunk and not inflater.eof:
-            yield inflater.decompress(chunk, CHUNK_BYTES)
-            chunk = inflater.unconsumed_tail
-        if inflater.eof and (chunk or inflater.unused_data):
-            raise ChecksumMismatchError("Other bytes follow the gzip stream.")
-    while rest := inflater.decompress(inflater.unconsumed_tail, CHUNK_BYTES):
-        yield rest
+    try:
+        for chunk in chunks:
+            while chunk and not inflater.eof:
+                yield inflater.decompress(chunk, CHUNK_BYTES)
+                chunk = inflater.unconsumed_tail
+            if inflater.eof and (chunk or inflater.unused_data):
+                raise ChecksumMismatchError("Other bytes follow the gzip stream.")
+        while rest := inflater.decompress(inflater.unconsumed_tail, CHUNK_BYTES):
+            yield rest
+    except zlib.error as error:
+        raise ChecksumMismatchError(f"The gzip stream is damaged: {error}.") from None
     if not inflater.eof:
         raise ChecksumMismatchError("The gzip stream is cut off.")
 
@@ -139,15 +152,6 @@ def decompress(chunks: Iterable[bytes], method: str) -> Iterator[bytes]:
     Raises ChecksumMismatchError where the stream is damaged. A zstd stream that is cut off between two blocks or
     frames ends early without an error, so compare the length with the recorded one.
     """
-    try:
-        if method == "none":
-            yield from chunks
-        elif method == "zstd":
-            reader = zstandard.ZstdDecompressor().stream_reader(
-                as_stream(chunks), read_size=CHUNK_BYTES, read_across_frames=True
-            )
-            yield from read_chunks(reader)
-        else:
-            yield from _gunzip(chunks)
-    except (zstandard.ZstdError, zlib.error) as error:
-        raise ChecksumMismatchError(f"The {method} stream is damaged: {error}.") from None
+    if method == "none":
+        return iter(chunks)
+    return _unzstd(chunks) if method == "zstd" else _gunzip(chunks)

@@ -23,7 +23,6 @@ from .fernet import FernetKey
 from .keyring import Keyring, load_keyring
 from .private_file import read_private_json, write_private_json
 
-DEFAULT_CREDENTIALS = "/etc/vya-backupdb/credentials.json"
 VERSION = "1.0"
 HOSTNAME_BASED, KEYRING_BASED = "hostname-based", "keyring"
 _WHAT = "credential store"
@@ -173,7 +172,7 @@ def with_credentials(instance: Instance, store_path: str, keyring_path: str, hos
     Where the instance says them itself, those count. An entry that the instance names has to exist; without a name, the
     entry with the instance's own id is taken if there is one. Raises as ``load_store`` and ``CredentialStore.get``.
     """
-    if instance.engine == "sqlite" or instance.username or instance.password:
+    if not instance.wants_login:
         return instance
     # Not Path.exists: an account that may not look into the folder has no store there.
     if not instance.credential and not os.path.exists(store_path):  # noqa: PTH110

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..config import Instance
 from ..errors import InvalidConfigError
-from .base import UsersEngine
+
+if TYPE_CHECKING:
+    from .base import UsersEngine
 
 USERS_ENGINES = ("mysql", "postgresql")
 

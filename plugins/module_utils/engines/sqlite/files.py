@@ -10,7 +10,6 @@ import os
 import pwd
 import re
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -151,6 +150,8 @@ class Files:
         """The real path of an existing database. Raises NotFoundError, InvalidConfigError."""
         path = self._named(database)
         if not path.is_file():
+            from difflib import get_close_matches
+
             near = get_close_matches(database, self.found(), 3, 0.5)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise NotFoundError(f"Instance {self._instance.id} at {self.base} has no database '{database}'.{hint}")
