@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.contest import OURS, Contestant, hold, table
 from benchmark.data import Size
-from benchmark.report import ENGINES, machine, parser, publish
+from benchmark.report import ENGINES, conditions, parser, publish
 
 WORK = ("backup", "restore")
 SETTLED_MEGABYTES = 100
@@ -26,10 +26,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return known.parse_args(given)
 
 
-def measured(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the report."""
+def measured(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """Each contest: its title, and the lines of the report."""
     size = Size(options.megabytes, options.tables)
-    yield machine(options.rounds, options.jobs)
     for name in options.engines:
         engine = ENGINES[name]
         with (
@@ -43,12 +42,12 @@ def measured(options: argparse.Namespace) -> Iterator[str]:
                 taking_part = list(chosen(contestants, options.only if wanted else ["zstd -1", "-Fd", "mydumper -t"]))
                 if not wanted and "restore" not in options.work:
                     continue
+                around = conditions(engine, options.rounds, options.jobs)
                 rounds, settle = options.rounds if wanted else 1, options.megabytes >= SETTLED_MEGABYTES
                 results = hold(taking_part, rounds, settle, bench.server_pid)
                 if wanted:
-                    yield f"### {engine.TITLE}: {work}\n"
-                    yield f"{stored / 1e9:.2f} GB on the server in {len(size.rows)} tables. {bench.conditions}.\n"
-                    yield "\n".join(table(results)) + "\n"
+                    data = f"{stored / 1e9:.2f} GB on the server in {len(size.rows)} tables. {bench.conditions}.\n"
+                    yield f"{engine.TITLE}: {work}", [around, data, *table(results), ""]
 
 
 def chosen(contestants: Iterator[Contestant], only: Sequence[str]) -> Iterator[Contestant]:
@@ -59,7 +58,8 @@ def chosen(contestants: Iterator[Contestant], only: Sequence[str]) -> Iterator[C
 
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
-    publish(options.report, "make bench", measured(options))
+    for title, lines in measured(options):
+        publish(options.report, title, lines)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from typing import Any
 
 from benchmark.contest import Contestant, Result, hold, ratio
 from benchmark.data import Size
-from benchmark.report import ENGINES, machine, parser, publish
+from benchmark.report import ENGINES, conditions, parser, publish
 from benchmark.workplace import DATABASE, Workplace
 
+WAYS = ("data", "tables", "small")
 TABLES = 22
 PIPELINE = "the pipeline"
 """What everything is put beside: the plain tool, zstd and age."""
@@ -123,25 +124,26 @@ def small(engine: Any, options: argparse.Namespace) -> Iterator[tuple[int, Seque
             yield len(some), hold(contestants, options.small_rounds, True, bench.server_pid)
 
 
-def measured(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the report."""
-    yield machine(options.rounds, options.jobs)
-    yield "The pipeline: `pg_dump` or `mariadb-dump`, `| zstd -1 | age`.\n"
+def measured(options: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """Each way of growing: its title, and the lines of the report."""
     for name in options.engines:
         engine = ENGINES[name]
-        yield f"### {engine.TITLE}: more data\n"
-        yield (
-            "\n".join(data_table([Point.of(engine, Size(size, TABLES), options) for size in options.megabytes])) + "\n"
-        )
-        yield f"### {engine.TITLE}: more tables, {options.table_megabytes} MB in all\n"
-        sizes = [Size(options.table_megabytes, tables) for tables in options.tables]
-        yield "\n".join(tables_table([Point.of(engine, size, options) for size in sizes])) + "\n"
-        yield f"### {engine.TITLE}: databases of 1 MB, {options.small_rounds} rounds\n"
-        yield "\n".join(small_table(list(small(engine, options)))) + "\n"
+        if "data" in options.ways:
+            around = conditions(engine, options.rounds, options.jobs)
+            points = [Point.of(engine, Size(size, TABLES), options) for size in options.megabytes]
+            yield f"{engine.TITLE}: more data", [around, *data_table(points), ""]
+        if "tables" in options.ways:
+            around = conditions(engine, options.rounds, options.jobs) + f"{options.table_megabytes} MB in all.\n"
+            points = [Point.of(engine, Size(options.table_megabytes, tables), options) for tables in options.tables]
+            yield f"{engine.TITLE}: more tables", [around, *tables_table(points), ""]
+        if "small" in options.ways:
+            around = conditions(engine, options.small_rounds, options.jobs)
+            yield f"{engine.TITLE}: databases of 1 MB", [around, *small_table(list(small(engine, options))), ""]
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     known = parser("benchmark.growth", __doc__, rounds=2)
+    known.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="what grows")
     known.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000, 5000], help="sizes of the data, about")
     known.add_argument("--tables", type=int, nargs="+", default=[10, 1000, 5000], help="numbers of tables")
     known.add_argument("--table-megabytes", type=int, default=100, help="size of the data for these, about")
@@ -152,7 +154,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
-    publish(options.report, "make growth", measured(options))
+    for title, lines in measured(options):
+        publish(options.report, title, lines)
 
 
 if __name__ == "__main__":

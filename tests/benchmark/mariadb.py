@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmark.data import MARIADB, Size
 from benchmark.workplace import COPY, DATABASE, Workplace, found
 
 TITLE = "MariaDB"
+PROGRAMS = ("mariadb-dump", "mydumper")
 SETTINGS = {
     "innodb_buffer_pool_size": "512M",
     "innodb_log_file_size": "512M",
@@ -113,14 +113,3 @@ class Bench:
 def bench(folder: Path, jobs: int, ansible: Path | None) -> Iterator[Bench]:
     with mariadb.running(**SETTINGS) as server:
         yield Bench(server, folder, jobs, ansible)
-
-
-def programs() -> list[str]:
-    """What takes part, with versions."""
-    names = ["mariadb-dump", "mydumper"]
-    said = (
-        subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
-        for name in names
-        if found(name)
-    )
-    return [text.splitlines()[0].strip() for text in said if text]

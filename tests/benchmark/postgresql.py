@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from benchmark.data import POSTGRESQL, Size
 from benchmark.workplace import COPY, DATABASE, Workplace, found
 
 TITLE = "PostgreSQL"
+PROGRAMS = ("pg_dump",)
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "wal_level": "replica", "fsync": "on"}
 
 
@@ -106,15 +106,3 @@ def bench(folder: Path, jobs: int, ansible: Path | None) -> Iterator[Bench]:
         finally:
             os.environ.clear()
             os.environ.update(before)
-
-
-def programs() -> list[str]:
-    """What takes part, with versions."""
-    names = ["pg_dump", "zstd", "age", "restic"]
-    flags = {"restic": "version"}
-    said = (
-        subprocess.run([name, flags.get(name, "--version")], capture_output=True, text=True, check=False).stdout
-        for name in names
-        if found(name)
-    )
-    return [text.splitlines()[0].strip("* ") for text in said if text]

@@ -6,13 +6,17 @@ import argparse
 import os
 import platform
 import re
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmark import mariadb, postgresql
+from benchmark.workplace import found
 
 ENGINES = {"postgresql": postgresql, "mariadb": mariadb}
+COMMON_PROGRAMS = ("zstd", "age", "restic")
 
 
 def parser(program: str, description: str | None, rounds: int) -> argparse.ArgumentParser:
@@ -26,25 +30,35 @@ def parser(program: str, description: str | None, rounds: int) -> argparse.Argum
     return options
 
 
-def machine(rounds: int, jobs: int) -> str:
-    """The conditions: day, machine, programs, what else the machine did."""
+def programs(names: Iterable[str]) -> Iterator[str]:
+    """Those of the programs that are there, with their versions."""
+    for name in filter(found, names):
+        argv = [name, "version" if name == "restic" else "--version"]
+        said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        if said:
+            line = said.splitlines()[0].strip("* ")
+            yield line if line[0].isalpha() else f"{name} {line}"
+
+
+def conditions(engine: Any, rounds: int, jobs: int) -> str:
+    """Day, machine, programs, what else the machine did."""
     busy = " ".join(f"{load:.1f}" for load in os.getloadavg())
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
         f"{memory:.0f} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}. "
-        f"Rounds: {rounds}, `jobs: {jobs}`. Load averages when the run began: {busy}.\n\n"
-        "Programs: " + "; ".join([*postgresql.programs(), *mariadb.programs()]) + ".\n"
+        f"Rounds: {rounds}, `jobs: {jobs}`. Load averages when it began: {busy}. "
+        f"Programs: {'; '.join(programs([*engine.PROGRAMS, *COMMON_PROGRAMS]))}.\n"
     )
 
 
-def publish(report: Path | None, command: str, lines: Iterable[str]) -> None:
-    """Prints the lines, and puts them in the place of what the same command wrote into the report before."""
-    text = "\n".join(lines)
+def publish(report: Path | None, title: str, lines: Iterable[str]) -> None:
+    """Prints what was measured, and puts it in the place of what stands under the same title in the report."""
+    text = "\n".join([f"### {title}\n", *lines])
     print(text)
     if report:
-        begin, end = (f"<!-- measured by {command}: {word} -->\n" for word in ("begin", "end"))
+        begin, end = (f"<!-- {word} of what was measured, {title} -->\n" for word in ("begin", "end"))
         before, _begin, rest = report.read_text().partition(begin)
         _old, _end, after = rest.partition(end)
         report.write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -19,34 +19,38 @@ from benchmark.contest import Contestant, Result, hold, ratio, table
 from benchmark.measure import Cost, FailedError, run
 
 
-def sections(tmp_path: Path, command: str, run: Callable[[list[str]], None], options: str) -> str:
-    """What a benchmark writes into a document, in the place of what was there."""
-    report = tmp_path / "report.md"
-    report.write_text(
-        f"# Before\n<!-- measured by {command}: begin -->\nold\n<!-- measured by {command}: end -->\n# After"
-    )
+def written(report: Path, run: Callable[[list[str]], None], options: str, *titles: str) -> str:
+    """What a benchmark writes into a document under these titles, in the place of what was there."""
+    marks = [
+        (f"<!-- begin of what was measured, {title} -->\n", f"<!-- end of what was measured, {title} -->\n")
+        for title in titles
+    ]
+    report.write_text("# Before\n" + "".join(f"{begin}old\n{end}" for begin, end in marks) + "# After")
     run([*shlex.split(options), "--report", str(report)])
     text = report.read_text()
     assert text.startswith("# Before\n")
     assert text.endswith("# After")
     assert "old" not in text
+    for (begin, end), title in zip(marks, titles, strict=True):
+        assert text.count(begin) == 1
+        assert text.partition(begin)[2].partition(end)[0].startswith(f"\n### {title}\n\n20")
     return text
 
 
 def test_the_benchmark_runs(tmp_path: Path) -> None:
     small = "--megabytes 1 --tables 4 --rounds 1 --only zstd 'pg_dump -Fd' pg_restore"
-    text = sections(tmp_path, "make bench", benchmark.__main__.main, small)
-    for title in ("PostgreSQL: backup", "PostgreSQL: restore", "MariaDB: backup", "MariaDB: restore"):
-        assert f"### {title}\n" in text
+    titles = [f"{engine}: {work}" for engine in ("PostgreSQL", "MariaDB") for work in ("backup", "restore")]
+    text = written(tmp_path / "report.md", benchmark.__main__.main, small, *titles)
     for name in ("pg_dump \\| zstd -1", "pg_restore -j2", "zstd -dc \\| psql", "zstd -dc \\| mariadb"):
         assert f"| `{name}` | " in text
     assert text.count("| **vya.backupdb** | ") == 4
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("engine", ["PostgreSQL", "MariaDB"])
 def test_growth_is_measured(tmp_path: Path, engine: str) -> None:
     small = "--megabytes 1 2 --tables 4 6 --table-megabytes 1 --databases 2 --rounds 1 --small-rounds 1 --engines"
-    text = sections(tmp_path, "make growth", benchmark.growth.main, f"{small} {engine}")
+    titles = [f"{engine}: {grows}" for grows in ("more data", "more tables", "databases of 1 MB")]
+    text = written(tmp_path / "report.md", benchmark.growth.main, f"{small} {engine.lower()}", *titles)
     assert [line.partition(" | ")[0] for line in text.splitlines() if re.match(r"\| \d+ ", line)] == [
         "| 4", "| 6", "| 1", "| 2",
     ]  # fmt: skip
