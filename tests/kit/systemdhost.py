@@ -8,7 +8,6 @@ Wants podman, runc and netavark, see tests/slow/README.md. Everything of a host 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -83,10 +82,6 @@ class SystemdHost:
 
 def _image(host: SystemdHost, suite: str) -> str:
     """An image of Debian with systemd; made where podman has none, from a file system that is cached."""
-    key = hashlib.sha256(repr((suite, PACKAGES)).encode()).hexdigest()[:12]
-    name = f"localhost/vya-systemd-{suite}:{key}"
-    if host.podman("images", "--quiet", name):
-        return name
 
     def make(file: Path) -> None:
         archive = file.with_suffix(".tar")  # mmdebstrap goes by the name
@@ -95,7 +90,9 @@ def _image(host: SystemdHost, suite: str) -> str:
         archive.rename(file)
 
     archive = kept(f"systemd-{suite}", (suite, PACKAGES), make)
-    host.podman("import", str(archive), name)
+    name = f"localhost/vya-{archive.name}"
+    if not host.podman("images", "--quiet", name):
+        host.podman("import", str(archive), name)
     return name
 
 

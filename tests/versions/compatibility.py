@@ -145,20 +145,21 @@ def line_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def cell(cases: Iterable[Case], engine: str, suite: str, line: int) -> str:
+def answer(tests: Sequence[Sequence[Case]]) -> str:
+    """What a cell says of the tests that show a line, each with its cases."""
+    if not all(tests):
+        return "not tested"
+    return "NO" if any(case.failure for cases in tests for case in cases) else "yes"
+
+
+def of_line(cases: Iterable[Case], engine: str, suite: str, line: int) -> str:
     if line == MARIADB_ONLY and (engine, suite) == ("mysql", "sid"):
         return "does not exist"
-    of_line = [case for case in cases if line_of(case.name) == line]
-    if not of_line:
-        return "not tested"
-    return "NO" if any(case.failure for case in of_line) else "yes"
+    return answer([[case for case in cases if line_of(case.name) == line]])
 
 
-def accounts_cell(cases: Iterable[Case], tests: Sequence[str]) -> str:
-    found = {test: [case for case in cases if case.name.partition("[")[0] == test] for test in tests}
-    if not all(found.values()):
-        return "not tested"
-    return "NO" if any(case.failure for of_test in found.values() for case in of_test) else "yes"
+def of_accounts(cases: Iterable[Case], tests: Iterable[str]) -> str:
+    return answer([[case for case in cases if case.name.partition("[")[0] == test] for test in tests])
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -176,18 +177,25 @@ def words(failure: str) -> str:
     return f"`{found[1]}`: {sentence}".replace("|", "\\|")
 
 
+def listed(engine: str, answers: Mapping[str, Sequence[str]]) -> str:
+    """A table of lines, each with its answer of each version."""
+    return table(
+        [["", *(TITLES[engine, suite] for suite in SUITES)], *([what, *said] for what, said in answers.items())]
+    )
+
+
 def lines_of(engine: str, found: Mapping[tuple[str, str], Sequence[Case]]) -> str:
-    rows = [["", *(TITLES[engine, suite] for suite in SUITES)]]
-    for line, what in LINES[engine].items():
-        rows.append([f"{line}. {what}", *(cell(found[engine, suite], engine, suite, line) for suite in SUITES)])
-    return table(rows)
+    return listed(engine, {
+        f"{line}. {what}": [of_line(found[engine, suite], engine, suite, line) for suite in SUITES]
+        for line, what in LINES[engine].items()
+    })  # fmt: skip
 
 
 def accounts_of(engine: str, found: Mapping[tuple[str, str], Sequence[Case]]) -> str:
-    rows = [["", *(TITLES[engine, suite] for suite in SUITES)]]
-    for what, tests in ACCOUNTS[engine].items():
-        rows.append([what, *(accounts_cell(found[f"{engine} accounts", suite], tests) for suite in SUITES)])
-    return table(rows)
+    return listed(engine, {
+        what: [of_accounts(found[f"{engine} accounts", suite], tests) for suite in SUITES]
+        for what, tests in ACCOUNTS[engine].items()
+    })  # fmt: skip
 
 
 def crossings(engine: str, what: str, found: Mapping[str, Sequence[Case]]) -> tuple[str, list[str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from kit.inside import Case, furnish, read_report, run_tests
 from kit.suites import suite_host
-from versions.compatibility import LINES, MARIADB_ONLY, SUITES, cell, document
+from versions.compatibility import LINES, MARIADB_ONLY, SUITES, document, of_line
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRATION, INSIDE = "tests/integration/test_{}.py", "tests/versions/inside/{}.py"
@@ -107,7 +107,7 @@ def test_every_test_passes(lines: dict[tuple[str, str], Sequence[Case]], subject
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("engine", LINES)
 def test_every_line_is_tested(lines: dict[tuple[str, str], Sequence[Case]], engine: str, suite: str) -> None:
-    cells = {line: cell(lines[engine, suite], engine, suite, line) for line in LINES[engine]}
+    cells = {line: of_line(lines[engine, suite], engine, suite, line) for line in LINES[engine]}
     exempt = {MARIADB_ONLY} if (engine, suite) == ("mysql", "sid") else set()
     assert {line for line, told in cells.items() if told != "yes"} == exempt
 
