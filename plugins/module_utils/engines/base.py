@@ -202,7 +202,7 @@ class Engine(ABC):
         Raises ToolMissingError naming the package where there is none that fits, for backups or for restores."""
 
     @abstractmethod
-    def names(self) -> list[str]:
+    def database_names(self) -> list[str]:
         """The names of all databases that are not the system's, sorted. Cheap, whatever the databases hold."""
 
     @abstractmethod

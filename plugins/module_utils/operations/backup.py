@@ -121,7 +121,7 @@ class BackupRun:
         """Backs up what is due or, with ``check``, says what it would do. Raises where nothing at all can be done."""
         instance, wanted = self._instance, self._wanted
         server = self._engine.server()
-        names = self._engine.names()
+        names = self._engine.database_names()
         include = instance.databases if wanted.databases is None else wanted.databases
         chosen = select_names(names, include, [*instance.exclude, *wanted.exclude])
         for pattern in chosen.unmatched:

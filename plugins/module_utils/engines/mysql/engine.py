@@ -51,13 +51,13 @@ class MySQL(Engine):
         tool = find_tool(flavour, flavour.dump_programs, server.version)
         return tool.path.rpartition("/")[2], tool.version
 
-    def names(self) -> list[str]:
+    def database_names(self) -> list[str]:
         with translated_errors(self.instance), self._engine.connect() as connection:
             found = catalog.names_of_databases(connection)
         return [name for name in found if not name.startswith(SCRATCH_PREFIX)]
 
     def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
-        there = [name for name in self.names() if names is None or name in names]
+        there = [name for name in self.database_names() if names is None or name in names]
         with translated_errors(self.instance), self._engine.connect() as connection:
             return [catalog.described(connection, name) for name in there]
 

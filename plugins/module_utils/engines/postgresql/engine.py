@@ -52,7 +52,7 @@ class PostgreSQL(Engine):
             find_tool(name, major(server.version), purpose)
         return "pg_dump", find_tool("pg_dump", major(server.version), purpose).version
 
-    def names(self) -> list[str]:
+    def database_names(self) -> list[str]:
         """``postgres`` is among them only when the instance names it to the letter."""
         with self._maintenance.connection() as connection:
             found = connection.scalars(
@@ -67,7 +67,7 @@ class PostgreSQL(Engine):
 
     def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
         """Sizes are 0 where the account may not see them; tables are counted where it may connect."""
-        there = [name for name in self.names() if names is None or name in names]
+        there = [name for name in self.database_names() if names is None or name in names]
         with self._maintenance.connection() as connection:
             listed = connection.execute(
                 sa.text("""

@@ -54,7 +54,7 @@ class SQLite(Engine):
 
         return FileSnapshot.tool, FileSnapshot.tool_version
 
-    def names(self) -> list[str]:
+    def database_names(self) -> list[str]:
         return list(self._files.found())
 
     def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
