@@ -222,15 +222,13 @@ class BackupdbModule(AnsibleModule):  # type: ignore[misc]
 
     def login(self, instance: Instance) -> Instance:
         """The instance with user name and password from the credential store where it does not say them itself."""
-        if not instance.wants_login:
-            self._secrets.append(instance.password)
-            return instance
-        from .security.credentials import with_credentials
+        if instance.wants_login:
+            from .security.credentials import with_credentials
 
-        options = self.params
-        known = with_credentials(instance, options["credentials_file"], options["keyring"], self.host_name())
-        self._secrets.append(known.password)
-        return known
+            options = self.params
+            instance = with_credentials(instance, options["credentials_file"], options["keyring"], self.host_name())
+        self._secrets.append(instance.password)
+        return instance
 
     def instance_of(self, options: Mapping[str, Any]) -> Instance:
         """The instance that a pair of options ``instance`` and ``connection`` describes, or the only one there is."""

@@ -64,7 +64,9 @@ def test_a_good_run_then_bad_ones_then_a_good_one(places: runner.Places, monkeyp
     ends_with(places, "backup", "0")
     assert report(places, now=NOW).result == "waiting"
     assert runner.run("backup", places) == 0
-    good = report(places)
+    ended = report(places).state.succeeded
+    assert ended
+    good = report(places, now=datetime.fromisoformat(ended))
     assert (good.result, good.words, good.state.failures) == ("ok", "last run ended 0 s ago", 0)
     calls = (places.settings.parent / "calls").read_text()
     assert calls == f"vya.backupdb.backup config {places.settings}/ansible.cfg forks none\n"
