@@ -132,6 +132,11 @@ class Child:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """How the child ended: its exit status, or the negative number of the signal; None where it has not."""
+        return self._process.returncode
+
     def _keep_stderr(self) -> None:
         stream = cast(IO[bytes], self._process.stderr)
         with suppress(ValueError, OSError):

@@ -13,6 +13,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,7 +23,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError, ConnectionFailedError
 from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate import (
     OTHER_MANIFEST,
@@ -195,10 +196,43 @@ def test_a_lost_connection_fails_the_rest_and_the_next_run_sends_it(
     result = run.result()
     assert (result["failed"], result["code"], len(result["failures"])) == (True, "connection_failed", 2), result
     assert {entry["code"] for entry in result["failures"]} == {"connection_failed"}
-    assert "was lost: " in result["failures"][0]["error"]
+    assert " was lost" in result["failures"][0]["error"]
     assert central.sets() == []
     assert len(copy(shop, central).copied) == 2
     assert same(shop, central)
+
+
+def test_a_program_that_dies_of_a_lost_connection_refuses_nothing(central: Store, tmp_path: Path) -> None:
+    """sftp(1) may end by SIGPIPE, without a word, while the login's own ssh(1) has not seen the loss yet."""
+    content = noise(tmp_path / "data" / "app.db", 30)
+
+    def program() -> str:
+        return subprocess.run(["pgrep", "-P", str(os.getpid()), "-x", "sftp"], capture_output=True, text=True).stdout
+
+    def kill() -> None:
+        while not (found := program()):
+            time.sleep(0.005)
+        os.kill(int(found), signal.SIGPIPE)
+
+    with ssh.connected(central.destination()) as connection:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(ConnectionFailedError, match="was lost"):
+            connection.batch([f'put -f "{content}" "{central.folder}/{number}"' for number in range(9)])
+        killer.join()
+        assert connection.batch(["pwd"]) != []
+
+
+def test_what_is_lost_stays_lost(central: Store) -> None:
+    """No program logs in anew by itself, which would hide the loss and take a login for each command."""
+    with ssh.connected(central.destination()) as connection:
+        assert connection.shell("echo here") == ["here"]
+        assert connection.shell("exit 3") == []
+        assert central.server.cut()
+        for ask in (lambda: connection.batch(["pwd"]), lambda: connection.shell("echo here")):
+            with pytest.raises(ConnectionFailedError, match="was lost"):
+                ask()
+        assert central.server.sessions() == []
 
 
 @pytest.mark.parametrize(

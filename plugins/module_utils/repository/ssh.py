@@ -45,7 +45,9 @@ _OPTIONS = {
 _HOST = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$\\-]*")
 _UNQUOTABLE = re.compile(r'[\x00-\x1f\x7f"\\]')
-_LOST = re.compile(r"Connection (closed|reset)|[Bb]roken pipe|mux_client|Timeout, server")
+_REFUSED = 1
+"""How sftp(1) ends where the far side refused a command. Where the connection is lost it ends with 255 or, when it
+writes meanwhile, by SIGPIPE."""
 _ECHO = "sftp> "
 # What ssh(1) says when it does not get in, and what it means.
 _REFUSALS: tuple[tuple[str, type[BackupdbError]], ...] = (
@@ -126,7 +128,7 @@ def _arguments(destination: Destination) -> list[str]:
 
 def _last_words(child: Child) -> str:
     lines = [line.strip() for line in child.stderr().splitlines() if line.strip(" @\t")]
-    return " ".join(lines[-2:]).rstrip(".") or "it said nothing"
+    return " ".join(lines[-2:]).rstrip(".")
 
 
 class Connection:
@@ -137,8 +139,10 @@ class Connection:
         self.destination = destination
         # Nobody can guess the name, and ssh(1) lets only its own account and root in.
         self._socket = Path(f"/tmp/vya-backupdb-{secrets.token_hex(8)}.ssh")  # noqa: S108
-        self._options = [*_arguments(destination), f"-oControlPath={self._socket}"]
-        ssh = ["ssh", *self._options, "-oControlMaster=yes", "-s", "--", destination.host, "sftp"]
+        login = [*_arguments(destination), f"-oControlPath={self._socket}"]
+        # Where the connection is gone ssh(1) would make one of its own, and what was lost would not be told.
+        self._options = [*login, "-oControlMaster=no", "-oProxyCommand=false"]
+        ssh = ["ssh", *login, "-oControlMaster=yes", "-s", "--", destination.host, "sftp"]
         try:
             self._master = Child(ssh, stdin=subprocess.PIPE)
         except ToolMissingError as error:
@@ -159,7 +163,7 @@ class Connection:
         kind = next((kind for pattern, kind in _REFUSALS if re.search(pattern, said)), ConnectionFailedError)
         known_hosts = self.destination.known_hosts or "the file known_hosts of this account"
         return kind(
-            f"SSH to {self.destination} failed: {_last_words(self._master)}. "
+            f"SSH to {self.destination} failed: {_last_words(self._master) or 'it did not say why'}. "
             f"{_CURES[kind].format(known_hosts=known_hosts)}"
         )
 
@@ -190,18 +194,23 @@ class Connection:
         return answers
 
     def _failure(self, child: Child) -> Exception:
-        said = _last_words(child)
-        if self._master.running and not _LOST.search(child.stderr()):
-            return RefusedError(said)
+        if child.status == _REFUSED:
+            return RefusedError(_last_words(child) or "it did not say why")
+        words = _last_words(child)
+        said = f": {words}" if words else ""
         return ConnectionFailedError(
-            f"The connection to {self.destination} was lost: {said}. What is missing there is sent by the next run."
+            f"The connection to {self.destination} was lost{said}. What is missing there is sent by the next run."
         )
 
     def shell(self, command: str) -> list[str]:
-        """The lines that a command of the far side's shell printed; none where it fails or may not be run."""
+        """The lines that a command of the far side's shell printed; none where it fails or may not be run.
+
+        Raises ConnectionFailedError where the connection is lost.
+        """
         try:
             return output(["ssh", *self._options, "--", self.destination.host, command]).splitlines()
         except ToolFailedError:
+            self.batch(["pwd"])  # ssh(1) ends alike for what may not be run and for a lost connection
             return []
 
     def close(self) -> None:
