@@ -207,7 +207,8 @@ def test_a_program_that_dies_of_a_lost_connection_refuses_nothing(central: Store
     content = noise(tmp_path / "data" / "app.db", 30)
 
     def program() -> str:
-        return subprocess.run(["pgrep", "-P", str(os.getpid()), "-x", "sftp"], capture_output=True, text=True).stdout
+        command = ["pgrep", "-P", str(os.getpid()), "-x", "sftp"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def kill() -> None:
         while not (found := program()):
