@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Numbers for the values of a key, so that halves and shares of a range of keys can be worked out.
 
-A cut is right at any value, for the server orders all rows around it; that numbers and values are in the same order
-only makes the pieces even.
+A cut is right at any value, for the server orders all rows around it, and orders the values where there are several;
+that numbers and values are in the same order only makes the pieces even.
 """
 
 from __future__ import annotations

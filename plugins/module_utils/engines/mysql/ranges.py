@@ -17,7 +17,7 @@ from typing import Any
 
 from ..connect import run_quoted
 from .catalog import TableInfo, quoted, written
-from .keys import KeyColumn, Keys, keys_between
+from .keys import Keys, keys_between
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -30,23 +30,23 @@ MOST_SLICES = 1000
 class _Cutter:
     """Cuts one table by the first column of its primary key."""
 
-    def __init__(self, connection: sa.Connection, table: sa.TableClause, column: KeyColumn, keys: Keys) -> None:
+    def __init__(self, connection: sa.Connection, table: sa.TableClause, keys: Keys) -> None:
+        (self._key,) = table.c
         self._connection, self._table = connection, table
-        self._quoted, self._keys = quoted(column.name), keys
+        self._quoted, self._keys = quoted(self._key.name), keys
 
-    def condition(self, first: int | None, end: int | None) -> str:
-        """Rows from the number of a key on and below another's; None is no limit."""
-        limits = [] if first is None else [f"{self._quoted} >= {self._keys.written(first)}"]
-        limits += [] if end is None else [f"{self._quoted} < {self._keys.written(end)}"]
+    def condition(self, first: str | None, end: str | None) -> str:
+        """Rows from a value on and below another, both as SQL; None is no limit."""
+        limits = [] if first is None else [f"{self._quoted} >= {first}"]
+        limits += [] if end is None else [f"{self._quoted} < {end}"]
         return " AND ".join(limits)
 
     def estimate(self, first: int, end: int) -> int:
         """The rows of a range, as the optimizer guesses. MySQL does not look where an index is forced."""
         one: sa.ColumnElement[int] = sa.literal_column("1")
         query = sa.select(one).select_from(self._table).with_hint(self._table, "USE INDEX (PRIMARY)", "*")
-        explained = run_quoted(
-            self._connection, f"EXPLAIN FORMAT=TRADITIONAL {written(query)} WHERE {self.condition(first, end)}"
-        )
+        where = self.condition(self._keys.written(first), self._keys.written(end))
+        explained = run_quoted(self._connection, f"EXPLAIN FORMAT=TRADITIONAL {written(query)} WHERE {where}")
         return sum(int(row["rows"] or 0) for row in explained.mappings())
 
     def slices(self, wanted: int) -> list[tuple[int, int, int]]:
@@ -66,8 +66,8 @@ class _Cutter:
             heapq.heappush(heap, (-self.estimate(middle, end), middle, end))
         return sorted((first, end, -rows) for rows, first, end in heap)
 
-    def cuts(self, pieces: int) -> list[int]:
-        """The values at which to cut, in their order: fewer where there are too few different values."""
+    def cuts(self, pieces: int) -> list[str]:
+        """The values at which to cut, as SQL: fewer where there are too few different values."""
         slices = self.slices(pieces * SLICES_A_PIECE)
         share = sum(rows for _first, _end, rows in slices) / pieces
         found: list[int] = []
@@ -77,7 +77,19 @@ class _Cutter:
                 inside = ((len(found) + 1) * share - seen) / max(rows, 1)
                 found.append(first + round((end - first) * inside))
             seen += rows
-        return sorted({value for value in found if slices[0][0] < value < slices[-1][1]})
+        inner = sorted({value for value in found if slices[0][0] < value < slices[-1][1]})
+        return self._ordered([self._keys.written(value) for value in inner])
+
+    def _ordered(self, values: list[str]) -> list[str]:
+        """Values as the server orders them in the column: its collation may have its own mind of that, and limits out
+        of order would give rows twice."""
+        empty = sa.select(self._key.label("value"), sa.literal_column("0").label("place")).where(sa.false())
+        rows = (
+            sa.select(sa.literal_column(value), sa.literal_column(str(place))) for place, value in enumerate(values)
+        )
+        union = sa.union_all(empty.select_from(self._table), *rows).subquery()
+        query = sa.select(union.c.place).order_by(union.c.value, union.c.place)
+        return [values[place] for place in self._connection.scalars(query)] if values else []
 
 
 def cut(
@@ -95,7 +107,7 @@ def cut(
         low, high = connection.execute(sa.select(sa.func.min(key), sa.func.max(key)).select_from(table)).one()
         if low is None:
             continue
-        cutter = _Cutter(connection, table, column, keys_between(column, low, high))
+        cutter = _Cutter(connection, table, keys_between(column, low, high))
         limits = [None, *cutter.cuts(wanted), None]
         if len(limits) > 2:
             found[name] = [cutter.condition(first, end) for first, end in pairwise(limits)]
