@@ -165,8 +165,13 @@ class Child:
         return status
 
     def finish(self) -> None:
-        """Closes the pipes, waits for the end, and raises ToolFailedError unless the exit status is 0."""
-        status = self._end()
+        """Closes the pipes, waits for the end, and raises ToolFailedError unless the exit status is 0. An interrupt
+        kills the child."""
+        try:
+            status = self._end()
+        except BaseException:
+            self.kill()
+            raise
         if status:
             how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
             said = self.stderr()

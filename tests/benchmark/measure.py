@@ -62,10 +62,11 @@ class _Memory:
         self.peak_bytes = 0
 
     def look(self, pids: Sequence[int]) -> None:
-        with suppress(OSError):  # processes end while we look
-            for pid in (member for one in pids for member in _family(one)):
-                found = _HELD.search(Path(f"/proc/{pid}/status").read_text())
-                self.peak_bytes = max(self.peak_bytes, int(found[1]) * 1024 if found else 0)
+        for one in pids:
+            with suppress(OSError):  # processes end while we look
+                for pid in _family(one):
+                    found = _HELD.search(Path(f"/proc/{pid}/status").read_text())
+                    self.peak_bytes = max(self.peak_bytes, int(found[1]) * 1024 if found else 0)
 
     @contextmanager
     def watched(self, pids: Sequence[int]) -> Iterator[None]:

@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
 from kit import mariadb, postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience_with_the_lock() -> None:
+    """On a busy machine many dump programs may take longer to begin than MySQL and MariaDB are locked for them; what
+    happens then has tests of its own."""
+    mysql_snapshot.LOCK_SECONDS = 60
 
 
 @pytest.fixture(scope="session")

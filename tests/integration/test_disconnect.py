@@ -167,7 +167,7 @@ def test_a_connection_that_is_lost(server: MariaDBServer, sshd: SSHServer, tmp_p
         assert " % " not in unseen.output
     wait_until(lambda: len(workshop.folders()) == 2)
     wait_until(lambda: not workshop.stray())
-    assert progress_files() == []
+    wait_until(lambda: not progress_files(), progress_files, 120)  # those of other tests, too
     assert dumps("one") + dumps("two") == []
 
 

@@ -42,6 +42,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
 from kit.mariadb import MariaDBServer, quoted, running
 from kit.mariadb_compare import differences, facts
 from kit.roundtrip import PlainSource, bring_back, take
+from kit.waiting import wait_until
 
 SHOP = """
 CREATE TABLE parents (id int PRIMARY KEY, name varchar(40));
@@ -109,7 +110,7 @@ def children() -> list[int]:
     """Dump tools and clients started by this process, servers of the tests left out."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # threads and children end while we look
+        with suppress(FileNotFoundError, ProcessLookupError):  # threads and children end while we look
             for pid in (task / "children").read_text().split():
                 name = Path(f"/proc/{pid}/comm").read_text()
                 if name.startswith(("mariadb-dump", "mariadb\n", "mysql")):
@@ -324,7 +325,7 @@ def test_inventory(server: MariaDBServer, shop: PlainSource) -> None:
     assert inventory.warnings == []
     assert inventory.notes["definers"] == ["root@localhost"]
     assert inventory.notes["sequences"] == ["numbers"]
-    assert 0 <= inventory.notes["lock_milliseconds"] < 2000
+    assert 0 <= inventory.notes["lock_milliseconds"] < mysql_snapshot.LOCK_SECONDS * 1000
     assert shop.position["binlog_file"].startswith("binlog.0")
     assert shop.position["binlog_position"] > 0
     assert shop.position["gtid"].startswith("0-1-")
@@ -445,7 +446,7 @@ def test_all_processes_show_one_moment(
         for name in ("one", "two")
     )
     server.create("bank", tables)
-    stop = threading.Event()
+    stop, moved = threading.Event(), threading.Event()
 
     def move() -> None:
         with closing(server.connect("bank")) as connection, connection.cursor() as cursor:
@@ -454,10 +455,12 @@ def test_all_processes_show_one_moment(
                 cursor.execute("UPDATE one SET amount = amount - 1 WHERE id = %s", [random.randint(1, 2000)])
                 cursor.execute("UPDATE two SET amount = amount + 1 WHERE id = %s", [random.randint(1, 2000)])
                 cursor.execute("COMMIT")
+                moved.set()
 
     writer = threading.Thread(target=move)
     writer.start()
     try:
+        assert moved.wait(60)
         for number in range(8):
             folder = tmp_path / str(number)
             folder.mkdir()
@@ -504,15 +507,20 @@ def test_a_busy_server_is_not_stalled(
     server: MariaDBServer, shop: PlainSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql_snapshot, "LOCK_SECONDS", 1)
+    given_up = threading.Event()
+    real = mysql_snapshot._open_alone
+
+    def open_alone(*arguments: Any, **more: Any) -> Any:
+        given_up.set()
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(mysql_snapshot, "_open_alone", open_alone)
     with closing(server.connect("shop")) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLES numbered WRITE")
         source_thread: list[PlainSource] = []
         taking = threading.Thread(target=lambda: source_thread.append(take(server.instance(), "shop", tmp_path)))
         taking.start()
-        flushing = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'FLUSH TABLES%'"
-        for waiting in (1, 0):
-            while server.value(flushing) != waiting:
-                time.sleep(0.05)
+        assert given_up.wait(60)
         cursor.execute("UNLOCK TABLES")
         taking.join()
     (source,) = source_thread
@@ -693,7 +701,7 @@ def test_a_failed_restore_leaves_no_database(
         assert "broken" not in other.databases()
         if not replacing:
             other.create("broken", "CREATE TABLE of_before (id int)")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
 
 
 def test_a_stream_that_breaks_leaves_no_database(other: MariaDBServer, shop: PlainSource) -> None:
@@ -719,9 +727,8 @@ def test_an_interrupted_restore_leaves_no_database(other: MariaDBServer, shop: P
     slow.files["data-001.sql"].write_bytes(b"DO sleep(0.05);\n" * 100_000)
 
     def interrupt() -> None:
-        while not other.databases():
-            time.sleep(0.05)
-        time.sleep(0.5)
+        at_work = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'DO sleep%'"
+        wait_until(lambda: other.value(at_work))
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

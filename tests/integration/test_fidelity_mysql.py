@@ -123,7 +123,6 @@ def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables of any size are dumped in ranges of their primary keys, each by a process of its own."""
     monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
     monkeypatch.setattr(mysql_dump, "SPLIT_SHARE", 0)
-    monkeypatch.setattr(mysql_snapshot, "LOCK_SECONDS", 60)  # for so many processes, on a busy machine
 
 
 def test_everything_but_broken_views_is_the_same(trip: Trip) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,6 +261,7 @@ def test_line_40_tables_come_and_go_during_dumps(server: PostgresServer, other: 
     """Each dump fails in words, or holds what one moment held: the two tables always have the same rows together."""
     server.create("busy", "CREATE TABLE a (id int)", "CREATE TABLE b (id int)", "INSERT INTO a VALUES (0)")
     stop = threading.Event()
+    failed = 0
 
     def disturb() -> None:
         with server.connect("busy") as connection:
@@ -275,7 +275,7 @@ def test_line_40_tables_come_and_go_during_dumps(server: PostgresServer, other: 
                 with connection.transaction():
                     connection.execute(f"CREATE TABLE extra_{number} (id int)")
                     connection.execute(f"DROP TABLE IF EXISTS extra_{number - 1}")
-                time.sleep(0.15 * (number % 8))  # now too busy for any dump, now not
+                stop.wait(0.15 * (number % 8) * (1 + failed / 3))  # now too busy for any dump, now not
 
     thread = threading.Thread(target=disturb)
     thread.start()
@@ -288,6 +288,7 @@ def test_line_40_tables_come_and_go_during_dumps(server: PostgresServer, other: 
                     patch.setattr(postgresql_snapshot, "LOCK_TIMEOUT_SECONDS", 2)
                     source = take(server.instance(), "busy", tmp_path)
             except BackupdbError:
+                failed += 1
                 continue
             bring_back(source, other.instance(), "busy", replace=True)
             moment = other.run("busy", "SELECT (SELECT array_agg(id) FROM a), (SELECT array_agg(id) FROM b)")

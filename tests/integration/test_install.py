@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from kit import mariadb, postgres
+from kit.agents import wheelhouse
 from kit.barehost import BareHost, bare_host
 from kit.plays import Controller, Play
 
@@ -47,20 +48,11 @@ AGENT_FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The libraries as wheels, from wherever this environment got them."""
-    folder = tmp_path_factory.mktemp("wheelhouse")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
-    subprocess.run([*command, "--requirement", ROOT / "requirements.txt", "--dest", folder], check=True)
-    return folder
-
-
 @contextmanager
-def package_index(wheelhouse: Path, folder: Path) -> Iterator[str]:
+def package_index(wheels: Path, folder: Path) -> Iterator[str]:
     """The wheels as a package index (PEP 503) on loopback; its address."""
     folder.mkdir()
-    for wheel in wheelhouse.iterdir():
+    for wheel in wheels.iterdir():
         project = folder / wheel.name.partition("-")[0].lower().replace("_", "-")
         project.mkdir(exist_ok=True)
         shutil.copy(wheel, project)
@@ -131,14 +123,12 @@ def modes(host: BareHost) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, servers: dict[str, Any], wheelhouse: Path
-) -> Iterator[tuple[Site, Play, Play]]:
+def site(tmp_path_factory: pytest.TempPathFactory, servers: dict[str, Any]) -> Iterator[tuple[Site, Play, Play]]:
     """A host that was set up from the wheelhouse; the play in check mode before, and the play."""
     with bare_host("db1") as host:
         folder = tmp_path_factory.mktemp("site")
         fill_wiki(host, folder / "wiki")
-        site = Site(folder, host, servers, backupdb_wheelhouse=str(wheelhouse))
+        site = Site(folder, host, servers, backupdb_wheelhouse=str(wheelhouse()))
         yield site, site.play("install", "--check", "--diff"), site.play("install", "-vvvv", "--diff")
 
 
@@ -317,13 +307,13 @@ def test_without_a_vault_secret_it_refuses_unless_told_otherwise(site: tuple[Sit
 
 
 def test_the_host_is_gone_and_a_new_one_restores_with_the_key_from_escrow(
-    site: tuple[Site, Play, Play], servers: dict[str, Any], wheelhouse: Path, tmp_path: Path
+    site: tuple[Site, Play, Play], servers: dict[str, Any], tmp_path: Path
 ) -> None:
     """A new bare host of the same name, the copy of the keyring, and the repository, which was elsewhere."""
     old = site[0]
     shutil.copytree(old.folder / "escrow", tmp_path / "escrow")
     old.host.get("/var/backups/vya-backupdb", tmp_path / "repository")
-    with bare_host("db1") as host, package_index(wheelhouse, tmp_path / "index") as index:
+    with bare_host("db1") as host, package_index(wheelhouse(), tmp_path / "index") as index:
         new = Site(tmp_path, host, servers, backupdb_index_url=index)
         host.put(tmp_path / "repository", "/var/backups/vya-backupdb")
         host.run("mkdir", "-p", "/srv/wiki")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.operations import keys as keys_operation
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.keys import KeysPlace, KeysWanted, change_keys
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import load_keyring
 from cryptography.fernet import Fernet
@@ -311,6 +312,29 @@ def test_backups_during_rotations_end_up_under_the_last_key(shop: Workshop, inst
     assert {key for folder in shop.folders() for key in keys_of(folder)} == {active}
 
 
+def test_rotations_at_once_do_not_disturb_each_other(shop: Workshop, instance: Instance) -> None:
+    for _turn in range(3):
+        runs = [ModuleRun("keyring", **options(shop), rotate=True) for _run in range(3)]
+        results = [run.result() for run in runs]
+        assert [result for result in results if result.get("failed")] == []
+        everything_opens(shop)
+
+
+def test_a_set_that_is_retired_during_a_rotation_is_no_failure(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = shop.folders()[0]
+    real = keys_operation.locked_records
+
+    def locked(*arguments: Any) -> Any:
+        shutil.rmtree(gone, ignore_errors=True)
+        return real(*arguments)
+
+    monkeypatch.setattr(keys_operation, "locked_records", locked)
+    chosen = options(shop)
+    place = KeysPlace(chosen["keyring"], chosen["credentials_file"], "host", shop.repository)
+    done = change_keys(place, KeysWanted(rotate=True))
+    assert (done["failures"], done["rewrapped"]) == ([], SETS - 1)
+
+
 def test_a_backup_that_began_before_a_rotation_is_published_under_the_new_key(
     shop: Workshop, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,7 +348,7 @@ def test_a_backup_that_began_before_a_rotation_is_published_under_the_new_key(
         return staging(repository)
 
     monkeypatch.setattr(type(shop.repository), "staging", rotate_first)
-    shop.back_up(instance)
+    assert shop.back_up(instance).failures == []
     assert publish is type(shop.repository).publish
     assert keys_of(shop.folders()[-1]) == [load_keyring(shop.keyring).active.id]
 

@@ -30,6 +30,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     TargetExistsError,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.operations import backup as backup_operation
+from ansible_collections.vya.backupdb.plugins.module_utils.operations import maker
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.backup import BackupRun, Wanted
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.info import describe_instance, list_backups
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose
@@ -85,8 +86,11 @@ def test_without_max_age_everything_is_due(shop: Workshop, instance: Instance) -
     assert shop.stray() == []
 
 
-def test_with_max_age_only_the_old_and_the_new_are_due(shop: Workshop, instance: Instance) -> None:
-    shop.back_up(instance, databases=["shop.db"])
+def test_with_max_age_only_the_old_and_the_new_are_due(
+    shop: Workshop, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = datetime.fromisoformat(shop.back_up_one(instance, databases=["shop.db"])["started"])
+    monkeypatch.setattr(backup_operation, "_utc_now", lambda: began)
     outcome = shop.back_up(instance, max_age=timedelta(hours=24))
     assert [entry["database"] for entry in outcome.backups] == ["crm.db"]
     assert outcome.not_due == [
@@ -400,7 +404,7 @@ def test_choosing_a_backup(shop: Workshop, instance: Instance, tmp_path: Path) -
 def test_the_same_id_on_two_hosts_is_ambiguous(shop: Workshop, instance: Instance) -> None:
     moment = datetime.now(UTC)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backup_operation, "_utc_now", lambda: moment)
+        patch.setattr(maker, "_utc_now", lambda: moment)
         one = shop.back_up_one(instance, databases=["shop.db"])
         shop.back_up_one(instance, databases=["shop.db"], host="db2")
     with pytest.raises(AmbiguousError, match="2 backups have the id"):
@@ -470,7 +474,7 @@ def test_a_safety_backup_is_neither_the_latest_nor_counted(shop: Workshop, insta
     mine = Selection(HOST, "lite", "shop.db", "database")
     assert choose(shop.repository, "latest", mine).manifest.id == regular["id"]
     assert choose(shop.repository, safety.manifest.id, mine).manifest.purpose == "safety"
-    (safety.path.parent / regular["id"]).rename(safety.path.parent.parent / "gone")
+    Path(regular["path"]).rename(shop.root / "gone")
     assert shop.back_up(instance, databases=["shop.db"], check=True).planned[0]["reason"] == "no backup yet"
 
 

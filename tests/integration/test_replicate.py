@@ -16,14 +16,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.vya.backupdb.plugins.module_utils.errors import BackupdbError, ConnectionFailedError
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
+    BackupdbError,
+    ConnectionFailedError,
+    TimedOutError,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate import (
     OTHER_MANIFEST,
@@ -39,7 +43,7 @@ from kit.modules import ModuleRun, run_module
 from kit.plays import Controller
 from kit.postgres import PostgresServer
 from kit.sshd import make_key
-from kit.waiting import wait_for_run
+from kit.waiting import wait_for_run, wait_until
 from kit.workshop import HOST, Workshop
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "central.md"
@@ -98,11 +102,10 @@ def same(shop: Workshop, central: Store) -> bool:
 
 def incoming_bytes(central: Store) -> int:
     total = 0
-    for path in central.folder.glob(f"{HOST}/.incoming/*/*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # it was given its name meanwhile
-            continue
+    for folder, _folders, files in os.walk(central.folder / HOST / ".incoming"):
+        for name in files:
+            with suppress(FileNotFoundError):  # it was given its name meanwhile
+                total += Path(folder, name).stat().st_size
     return total
 
 
@@ -211,12 +214,11 @@ def test_a_program_that_dies_of_a_lost_connection_refuses_nothing(central: Store
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def kill() -> None:
-        while not (found := program()):
-            time.sleep(0.005)
-        os.kill(int(found), signal.SIGPIPE)
+        wait_until(program)
+        os.kill(int(program()), signal.SIGPIPE)
 
     with ssh.connected(central.destination()) as connection:
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         with pytest.raises(ConnectionFailedError, match="was lost"):
             connection.batch([f'put -f "{content}" "{central.folder}/{number}"' for number in range(9)])
@@ -273,11 +275,20 @@ def test_a_host_that_says_nothing(shop: Workshop, central: Store, monkeypatch: p
     assert caught.value.code == "connection_failed"
 
 
+def test_a_time_limit_that_is_over_before_the_login(shop: Workshop, central: Store) -> None:
+    shop.repository.prepare()
+    limit = TimeLimit(timedelta(seconds=0.5))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_store = central.destination(port=silent.getsockname()[1])
+        with pytest.raises(TimedOutError, match="was over before it was known what to copy to"):
+            replicate(shop.repository, HOST, silent_store, limit=limit)
+
+
 def test_a_time_limit(shop: Workshop, central: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The far side takes more time than there is; the next run goes on."""
     for name in ("a", "b"):
         shop.back_up_one(sqlite.instance(noise(tmp_path / name / f"{name}.db").parent))
-    real, limit = ssh.Connection.batch, TimeLimit(timedelta(seconds=4))
+    real, limit = ssh.Connection.batch, TimeLimit(timedelta(seconds=10))
 
     def slow(connection: ssh.Connection, commands: list[str]) -> list[list[str]]:
         if any(command.startswith("put") for command in commands):
@@ -287,7 +298,7 @@ def test_a_time_limit(shop: Workshop, central: Store, tmp_path: Path, monkeypatc
     monkeypatch.setattr(ssh.Connection, "batch", slow)
     began = time.monotonic()
     done = replicate(shop.repository, HOST, central.destination(), limit=limit)
-    assert 4 <= time.monotonic() - began < 30
+    assert 10 <= time.monotonic() - began < 50
     late = [(entry["database"], entry["code"]) for entry in done.failures]
     assert late == [("b.db", "timed_out"), ("a.db", "timed_out")], done.failures
     assert (done.copied, central.sets()) == ([], [])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kit.agents import ScheduledHost, wheelhouse
+from kit.agents import ANSIBLE, ScheduledHost, wheelhouse
 from kit.barehost import bare_host
 from kit.plays import Controller
 
@@ -60,7 +60,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScheduledHost]:
     folder = tmp_path_factory.mktemp("cron")
     with bare_host("db1", packages=("cron", "logrotate", "python3-packaging", "python3-venv")) as host:
-        yield ScheduledHost(folder, host, wheelhouse(tmp_path_factory.mktemp("wheels")), backupdb_max_age="2h")
+        yield ScheduledHost(folder, host, wheelhouse(ANSIBLE), backupdb_max_age="2h")
 
 
 JOBS: dict[str, Any] = {

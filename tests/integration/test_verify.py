@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils import scratch
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Inventory, Table
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
@@ -609,13 +610,16 @@ def test_a_restore_leaves_nothing(shop: Workshop, tmp_path: Path, monkeypatch: p
     left = tmp_path / "scratch" / "vya_verify_0123456789ab"
     left.mkdir()
     (left / "copy.db").write_text("of a run that was killed")
+    (memory := tmp_path / "memory").mkdir()
+    monkeypatch.setattr(scratch, "MEMORY_FOLDER", memory)
     outcome = verify(shop, RESTORE)
     assert {(entry["level"], entry["rows"]) for entry in outcome.verified} == {("restore", 50)}
-    assert list((tmp_path / "scratch").iterdir()) == []
-    assert list(Path("/dev/shm").glob("vya_verify_*")) == []
+    assert [*(tmp_path / "scratch").iterdir(), *memory.iterdir()] == []
 
 
-def test_a_restore_that_fails_leaves_nothing_and_is_recorded(tmp_path: Path) -> None:
+def test_a_restore_that_fails_leaves_nothing_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (memory := tmp_path / "memory").mkdir()
+    monkeypatch.setattr(scratch, "MEMORY_FOLDER", memory)
     shop = Workshop(tmp_path)
     path = sqlite.make(tmp_path / "x.db", *sqlite.numbers(5, "t"))
     backup = make_set(
@@ -634,7 +638,7 @@ def test_a_restore_that_fails_leaves_nothing_and_is_recorded(tmp_path: Path) -> 
     last = read_record(backup).last_verification
     assert last is not None
     assert (last.level, last.ok) == (RESTORE, False)
-    assert list(Path("/dev/shm").glob("vya_verify_*")) == []
+    assert list(memory.iterdir()) == []
 
 
 def test_accounts_are_proven_by_decrypt_instead(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .cache import kept
 from .plays import Controller, Play
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,12 +18,20 @@ MAKE_DATABASE = "import sqlite3; c = sqlite3.connect('/srv/wiki/pages.db'); c.ex
 WIKI = {"id": "wiki", "engine": "sqlite", "path": "/srv/wiki"}
 
 
-def wheelhouse(folder: Path) -> Path:
-    """The libraries and ansible-core as wheels, from wherever this environment got them."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
-    wanted = ["--requirement", str(ROOT / "requirements.txt"), "ansible-core~=2.19.0"]
-    subprocess.run([*command, *wanted, "--dest", folder], check=True, capture_output=True)
-    return folder
+ANSIBLE = "ansible-core~=2.19.0"
+"""What hosts need besides the libraries to run jobs by themselves."""
+
+
+def wheelhouse(*more: str) -> Path:
+    """The libraries, and what is asked for besides, as wheels from wherever this environment got them."""
+    requirements = ROOT / "requirements.txt"
+
+    def download(folder: Path) -> None:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        wanted = ["--only-binary=:all:", "--requirement", str(requirements), *more]
+        subprocess.run([*command, *wanted, "--dest", folder], check=True)
+
+    return kept("wheels", (requirements.read_text(), more, sys.version_info[:2]), download)
 
 
 class ScheduledHost:

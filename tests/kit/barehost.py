@@ -166,12 +166,15 @@ def _prepare(upper: Path, lower: Path, key: Path, name: str) -> None:
 
 
 def _first_child(process: subprocess.Popen[bytes]) -> int:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    except FileNotFoundError:
+        return 0
     return int(children[0]) if children else 0
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _turn in range(200):
+    for _turn in range(2400):
         if process.poll() is not None:
             break
         with socket.socket() as probe:

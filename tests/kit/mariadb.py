@@ -14,13 +14,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pymysql
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+
+from .barehost import free_port
 
 SETTINGS = {
     "innodb_buffer_pool_size": "64M",
@@ -58,12 +60,10 @@ class MariaDBServer:
         self.password = 'it\'s a \\secret: "%s" $@#'
         self._user = "mysql" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._settings = {**self.defaults, **settings}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         shutil.chown(folder, self._user)
         self.initialize()
         self.socket.unlink(missing_ok=True)
+        self.port = free_port()
         self.start()
         account = f"root@'127.0.0.1' IDENTIFIED BY '{pymysql.converters.escape_string(self.password)}'"
         self.run(
@@ -105,7 +105,8 @@ class MariaDBServer:
             *settings,
         )  # fmt: skip
         for _turn in range(600):
-            if self.socket.exists():  # made when the server is ready to accept
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.socket))
                 return
             if self._process.poll() is not None:
                 break

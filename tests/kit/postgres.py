@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ import psycopg
 from ansible_collections.vya.backupdb.plugins.module_utils.commands import find_programs
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from psycopg import sql
+
+from .barehost import free_port
 
 BINARIES = "/usr/lib/postgresql/*/bin"
 SETTINGS = {
@@ -55,9 +56,6 @@ class PostgresServer:
         self.password = "it's a \\secret: %s$@#"
         self._user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._programs = self._copy_programs(extensions)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         (folder / "password").write_text(self.password)
         for path in (folder, folder / "password"):
             shutil.chown(path, self._user)
@@ -73,6 +71,7 @@ class PostgresServer:
             ).wait(60)  # fmt: skip
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in {**SETTINGS, **settings}.items())
+        self.port = free_port()
         self.start()
 
     @property

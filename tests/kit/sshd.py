@@ -42,13 +42,13 @@ def make_key(path: Path) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
 
 
 def _name(pid: int) -> str:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
 
@@ -84,6 +84,8 @@ class SSHServer:
 
     def _wait(self) -> None:
         for _turn in range(100):
+            if self._process.poll() is not None:
+                break
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
             time.sleep(0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -56,13 +58,18 @@ class Workshop:
 
     def folders(self) -> list[Path]:
         """Every set folder of the repository, oldest first, told by the file system alone."""
-        return sorted(path.parent for path in self.root.glob("*/*/*/*/*/manifest.json"))
+        return sorted(path.parent for path in self._files() if path.match("????-??-??/*/manifest.json"))
 
     def stray(self) -> list[str]:
         """Whatever stands in the repository that is neither part of a set nor a lock of a database."""
         owned = self.folders()
         return sorted(
             str(path.relative_to(self.root))
-            for path in self.root.rglob("*")
-            if path.is_file() and path.name != ".lock" and not any(path.is_relative_to(folder) for folder in owned)
+            for path in self._files()
+            if path.name != ".lock" and not any(path.is_relative_to(folder) for folder in owned)
         )
+
+    def _files(self) -> Iterator[Path]:
+        """Also while others publish and remove, which pathlib's patterns do not stand (Python 3.11)."""
+        for folder, _folders, files in os.walk(self.root):
+            yield from (Path(folder, name) for name in files)

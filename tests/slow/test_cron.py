@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from kit.agents import ScheduledHost, wheelhouse
+from kit.agents import ANSIBLE, ScheduledHost, wheelhouse
 from kit.barehost import bare_host
 
 STATE = "/var/lib/vya-backupdb/jobs/backup.json"
@@ -15,7 +15,7 @@ STATE = "/var/lib/vya-backupdb/jobs/backup.json"
 def test_cron_itself_starts_the_job(tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     with bare_host("db1", packages=("cron", "logrotate", "python3-packaging", "python3-venv")) as host:
-        site = ScheduledHost(tmp_path, host, wheelhouse(tmp_path / "wheels"))
+        site = ScheduledHost(tmp_path, host, wheelhouse(ANSIBLE))
         jobs = {"backup": {"cron": "* * * * *", "random_delay": 0}, "status": {"enabled": False}}
         assert site.changed(jobs=jobs) > 0
         host.run("cron")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.agents import ScheduledHost, wheelhouse
+from kit.agents import ANSIBLE, ScheduledHost, wheelhouse
 from kit.systemdhost import SystemdHost, systemd_host
 
 PROGRAM = "/opt/vya-backupdb/bin/vya-backupdb-job"
@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScheduledHost]:
     with systemd_host("db1") as host:
         for name, content in (("slow", SLOW), ("bad", BAD)):
             host.run("sh", "-c", f"printf '%s' '{json.dumps(content)}' > /srv/{name}.yml")
-        site = ScheduledHost(folder, host, wheelhouse(tmp_path_factory.mktemp("wheels")), backupdb_max_age="2h")
+        site = ScheduledHost(folder, host, wheelhouse(ANSIBLE), backupdb_max_age="2h")
         assert site.changed("--check", **OPTIONS) > 0
         assert host.run("sh", "-c", "ls /etc/systemd/system/vya-* 2>/dev/null", check=False) == ""
         assert site.changed(**OPTIONS) > 0

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import tools
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.catalog import Relation
-from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.restore import in_parallel
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.sql import (
     copy_in,
     copy_out,
@@ -200,22 +198,3 @@ def test_foreign_key_to_what_stays_out(utf8: bool) -> None:
     assert (set(there.numbers), there.warnings) == (OF_A_B, [])
     both = choose(entries, [16400, 16396], NAMES, (), new_database=False, utf8=utf8)
     assert set(both.numbers) == OF_A | OF_A_B
-
-
-def test_first_failure_stops_the_others() -> None:
-    stopped, started = threading.Event(), threading.Event()
-
-    def waits() -> None:
-        started.set()
-        assert stopped.wait(10)
-        raise ToolFailedError("ended because of the other")
-
-    def fails() -> None:
-        started.wait(10)
-        raise ToolFailedError("the first")
-
-    def never() -> None:
-        raise AssertionError
-
-    with pytest.raises(ToolFailedError, match="the first"):
-        in_parallel([waits, fails, never, never, never], 2, stopped.set)

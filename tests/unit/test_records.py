@@ -83,7 +83,11 @@ def test_records_are_no_sets(repository: LocalRepository, backup: BackupSet) -> 
     assert list(repository.sets(None, None, None, None)) == [backup]
 
 
-def test_changes_of_many_at_once_are_all_kept(repository: LocalRepository, backup: BackupSet) -> None:
+def test_changes_of_many_at_once_are_all_kept(
+    repository: LocalRepository, backup: BackupSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_PATIENCE_SECONDS", 120)
+
     def add(second: int) -> None:
         change_record(repository, backup, lambda record: record.with_verification(verified(second=second)))
 

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.parse import unquote
 
 import pytest
@@ -293,9 +294,9 @@ def test_leftovers_of_dead_runs_go_and_those_of_live_ones_stay(repository: Local
     children = []
     for _turn in range(2):
         ready = context.Event()
-        child = context.Process(target=stage_and_wait, args=(str(repository.root), ready))
+        child = context.Process(target=stage_and_wait, args=(str(repository.root), ready), daemon=True)
         child.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         children.append(child)
     dead, live = children
     staged = {path.name for path in (repository.root / layout.STAGING).iterdir()}
@@ -576,3 +577,40 @@ def test_many_may_make_the_same_folder_at_once(tmp_path: Path) -> None:
     for turn in range(30):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(make_private, [tmp_path / str(turn) / "a" / "b"] * 8))
+
+
+def test_a_day_that_is_retired_between_two_looks_is_not_there(
+    repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = publish(repository, database="kept")
+    folder = publish(repository, database="retired").path.parent
+    real = os.scandir
+
+    def scanned(path: Any) -> Any:
+        if isinstance(path, int) or Path(path) != folder.parent:
+            return real(path)
+        with real(path) as entries:
+            found = list(entries)
+        shutil.rmtree(folder, ignore_errors=True)
+        listed = MagicMock()
+        listed.__enter__.return_value = iter(found)
+        return listed
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    found = find(repository, Selection())
+    monkeypatch.undo()
+    assert (found.backups, found.broken, folder.exists()) == ([kept], [], False)
+
+
+def test_a_set_that_goes_before_it_is_read_is_not_broken(
+    repository: LocalRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = publish(repository)
+    real = LocalRepository.read_set
+
+    def read_set(given: LocalRepository, path: Path) -> Any:
+        shutil.rmtree(backup.path)
+        return real(given, path)
+
+    monkeypatch.setattr(LocalRepository, "read_set", read_set)
+    assert list(repository.sets(None, None, None, None)) == []

@@ -44,7 +44,9 @@ def places(tmp_path: Path) -> runner.Places:
     stand_in = bin_folder / "ansible-playbook"
     stand_in.write_text(
         f'#!/bin/sh\necho "$3 config $ANSIBLE_CONFIG forks ${{ANSIBLE_FORKS:-none}}" >> {tmp_path}/calls\n'
-        'read -r sentence < "${2#@}"; echo "$sentence"\nset -- $sentence; sleep "${2:-0}"; exit "$1"\n'
+        'read -r sentence < "${2#@}"; echo "$sentence"\n'
+        f"while [ -e {tmp_path}/held ]; do sleep 0.05; done\n"
+        'set -- $sentence; sleep "${2:-0}"; exit "$1"\n'
     )
     stand_in.chmod(0o755)
     return runner.Places(settings, states, stand_in)
@@ -115,12 +117,13 @@ def start(places: runner.Places, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_one_run_of_a_job_at_a_time_and_jobs_one_after_another(places: runner.Places) -> None:
-    ends_with(places, "backup", "0 2")
-    ends_with(places, "verify", "0")
+    held = places.settings.parent / "held"
+    held.touch()
     first = start(places, "backup")
     wait_until((places.states / "backup.json").exists)
     second, other = start(places, "backup"), start(places, "verify")
     said, _nothing = second.communicate()
+    held.unlink()
     assert (second.returncode, "<4>Job backup runs since " in said) == (runner.BUSY, True)
     for process in (first, other):
         process.communicate()

@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..repository.catalog import Selection, find
 from ..repository.local import BackupSet, LocalRepository
+from ..repository.records import locked_records, records_folder
 from ..security.credentials import CredentialStore, load_store
 from ..security.keyring import Key, Keyring, load_keyring
 from ..security.private_file import held
@@ -215,12 +216,25 @@ class _Run:
         for backup in found.backups if found else ():
             if self._needs_rewrapping(backup, keyring):
                 with _collected(outcome, str(backup.path)):
-                    data_key = keyring.unwrap(backup.manifest.wrapped_keys, backup.manifest.id)
-                    if not self._check:
-                        repository.rewrap(backup, [*_foreign(backup, keyring), *keyring.wrap(data_key)])
-                    outcome.rewrapped += 1
+                    outcome.rewrapped += self._rewrap_set(backup, keyring)
         with _collected(outcome, self._place.credentials):
             self._reencrypt(outcome)
+
+    def _rewrap_set(self, backup: BackupSet, keyring: Keyring) -> bool:
+        """Whether the set needed it still: another rotation may have been at it, and a retention have removed it."""
+        if self._check:
+            keyring.unwrap(backup.manifest.wrapped_keys, backup.manifest.id)
+            return True
+        repository = self._place.repository
+        with locked_records(repository, records_folder(backup.path)):
+            if not backup.path.is_dir():
+                return False
+            backup = repository.read_set(backup.path)
+            data_key = keyring.unwrap(backup.manifest.wrapped_keys, backup.manifest.id)
+            needed = self._needs_rewrapping(backup, keyring)
+            if needed:
+                repository.rewrap(backup, [*_foreign(backup, keyring), *keyring.wrap(data_key)])
+        return needed
 
     @staticmethod
     def _needs_rewrapping(backup: BackupSet, keyring: Keyring) -> bool:

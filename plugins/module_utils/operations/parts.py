@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Event, Lock
+from functools import cached_property, partial
+from threading import Event
 from typing import Any, BinaryIO
 
 from ..engines.base import Inventory, Part, StoredPart
 from ..errors import ChecksumMismatchError, ManifestInvalidError, SealBrokenError
+from ..parallel import in_parallel
 from ..repository.local import BackupSet, LocalRepository, Staging
 from ..repository.manifest import UNSEALED, PartRecord
 from ..security.fernet import FRAME_BYTES, FernetKey, seal, stream_id, unseal
@@ -81,8 +81,6 @@ class PartStore:
         self._codec = codec
         self._through = through
         self._cancelled = Event()
-        self._lock = Lock()
-        self._first_error: BaseException | None = None
 
     def _unless_cancelled(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -103,27 +101,18 @@ class PartStore:
         return PartRecord(stored_name, kind, raw_bytes, stored_bytes, sha256)
 
     def _store_part(self, number: int, part: Part) -> PartRecord:
-        try:
-            if self._cancelled.is_set():
-                raise CancelledError
-            with part.open() as stream:
-                chunks = read_chunks(stream)
-                return self._store(number, part.name, part.kind, self._through(chunks) if self._through else chunks)
-        except BaseException as error:
-            with self._lock:
-                self._first_error = self._first_error or error
-            self._cancelled.set()
-            raise
+        with part.open() as stream:
+            chunks = read_chunks(stream)
+            return self._store(number, part.name, part.kind, self._through(chunks) if self._through else chunks)
 
     def store(self, parts: Sequence[Part], jobs: int) -> list[PartRecord]:
         """Stores the parts, up to ``jobs`` at a time, or as many as wait for it where these are more. The first error
         that happened stops the others and is raised."""
         order = sorted(range(len(parts)), key=lambda number: (not parts[number].waits, number))
-        with ThreadPoolExecutor(max(1, jobs, sum(part.waits for part in parts))) as pool:
-            futures = {number: pool.submit(self._store_part, number, parts[number]) for number in order}
-        if self._first_error:
-            raise self._first_error
-        return [futures[number].result() for number in range(len(parts))]
+        tasks = [partial(self._store_part, number, parts[number]) for number in order]
+        stored = in_parallel(tasks, max(1, jobs, sum(part.waits for part in parts)), self._cancelled.set)
+        records = dict(zip(order, stored, strict=True))
+        return [records[number] for number in range(len(parts))]
 
     def store_inventory(self, number: int, inventory: Inventory) -> PartRecord:
         text = json.dumps(inventory.to_json(), indent=1)

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -34,7 +33,6 @@ from ..repository.removal import reading
 from ..repository.sftp import SftpRepository, file_sha256
 from ..repository.ssh import Destination, connected
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 MISSING = "it is not there yet"
 OTHER_MANIFEST = "its manifest there may be an older one"
 
@@ -106,7 +104,7 @@ def why_due(candidate: _Candidate, there: Mapping[PurePosixPath, set[str]], newe
 def _due(far: SftpRepository, candidates: Sequence[_Candidate]) -> list[tuple[_Candidate, str]]:
     """The sets to be copied, each with why. Asks for the days of each database, and for the sets of few days only."""
     listed = far.names(sorted({candidate.subject for candidate in candidates}))
-    days = {subject: set(filter(_DAY.fullmatch, names)) for subject, names in listed.items()}
+    days = {subject: set(filter(layout.DATE.fullmatch, names)) for subject, names in listed.items()}
     wanted = {subject / max(names) for subject, names in days.items() if names}
     wanted |= {
         item.place.parent for item in candidates if not item.is_settled and item.place.parent.name in days[item.subject]
@@ -219,9 +217,9 @@ def replicate(
     outcome = Outcome()
     found = find(repository, Selection(host)) if repository.root.exists() else Found()
     outcome.failures += [_broken(path, error) for path, error in found.broken]
-    with limit.enforced() if limit else nullcontext(), connected(to) as connection:
+    with limit.enforced() if limit else nullcontext(), ExitStack() as held:
         try:
-            far = SftpRepository(connection, host)
+            far = SftpRepository(held.enter_context(connected(to)), host)
             far.require()
             candidates = list(_candidates(repository, found, str(to)))
             due = _due(far, candidates)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..errors import AmbiguousError, BackupdbError, InvalidConfigError, NotFoundError
-from .local import BackupSet, LocalRepository
+from .local import BackupSet, LocalRepository, days_of
 
 LATEST = "latest"
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
@@ -105,7 +105,7 @@ def newest_first(
         repository.require()
     subject = repository.subject_folder(host, instance, kind, database)
     selection = Selection(host, instance, database, kind)
-    for date in sorted(subject.glob("????-??-??"), reverse=True):
+    for date in reversed(days_of(subject)):
         entries = repository.sets(host, instance, kind, database, date.name)
         sets = [entry for entry in entries if isinstance(entry, BackupSet) and selection.accepts(entry)]
         yield from sorted(sets, key=_age, reverse=True)

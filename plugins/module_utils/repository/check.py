@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import BackupdbError
 from . import layout
-from .local import BackupSet, LocalRepository, translated_os_errors
+from .local import BackupSet, LocalRepository, set_names, translated_os_errors
 from .lock import is_locked
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _FOLDERS_ABOVE = 3
 """Host, instance, database."""
 
@@ -64,11 +62,11 @@ def _unknown(entry: os.DirEntry[str], where: str) -> Stray:
     return Stray(entry.path, UNKNOWN, f"Belongs to no backup: nothing of this name is made in {where}.")
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, hidden names left out; nothing where it went meanwhile, or is another account's."""
+def _entries(folder: Path, hidden: bool = False) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it went meanwhile, or is another account's."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if hidden or not entry.name.startswith(".")]
     except (FileNotFoundError, PermissionError):
         return []
 
@@ -92,7 +90,7 @@ def _below(
 def _subject(repository: LocalRepository, folder: Path) -> Iterator[Stray]:
     """What is wrong in the folder of one database."""
     for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False) and _DATE.fullmatch(entry.name):
+        if entry.is_dir(follow_symlinks=False) and layout.DATE.fullmatch(entry.name):
             yield from _day(repository, Path(entry.path))
         else:
             yield _unknown(entry, "the folder of a database")
@@ -133,8 +131,7 @@ def extra_files(backup: BackupSet) -> list[Path]:
     return [
         Path(entry.path)
         for folder in (backup.path, backup.path / layout.PARTS)
-        if folder.is_dir()
-        for entry in os.scandir(folder)
+        for entry in _entries(folder, hidden=True)
         if str(Path(entry.path).relative_to(backup.path)) not in expected
         or entry.is_symlink()
         or entry.is_dir() != (entry.name == layout.PARTS and folder == backup.path)
@@ -145,7 +142,7 @@ def _records(folder: Path) -> Iterator[Stray]:
     records = folder / layout.RECORDS
     if not records.is_dir():
         return
-    there = {path.name for path in folder.glob("????-??-??/*")}
+    there = set_names(folder)
     for path in records.glob("*.json"):
         if path.stem not in there and not path.name.startswith("."):
             yield Stray(str(path), RECORD, "The hold and the verifications of a backup that is gone.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from datetime import datetime
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ USERS = "@users"
 OF_THE_FILE_SYSTEM = "lost+found"
 """The root of an ext file system has this folder. No name is encoded like that."""
 DATE_FORMAT = "%Y-%m-%d"
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 LONGEST_ELEMENT = 160
 """File systems allow 255 bytes; the rest is for what stands around a name in the id of a set."""

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from .mount import FSTAB, missing_mount
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-SET_DEPTH = 5
+ANY_SET: Sequence[str | None] = (None,) * 5
 """Host, instance, database, date, set."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -91,21 +91,34 @@ def checksums_text(manifest: Manifest) -> str:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """The folders in a folder, without hidden ones and that of the file system itself; none where it can't be read."""
-    with suppress(PermissionError), os.scandir(folder) as entries:
+    """The folders in a folder, without hidden ones and that of the file system itself; none where it can't be read, or
+    is not there any more: others remove and publish meanwhile."""
+    with suppress(PermissionError, FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
+            path = Path(entry.path)
             is_ours = not entry.name.startswith(".") and entry.name != layout.OF_THE_FILE_SYSTEM
-            if is_ours and entry.is_dir(follow_symlinks=False):
-                yield Path(entry.path)
+            if is_ours and (entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and path.is_dir())):
+                yield path
 
 
-def _walk_sets(folder: Path, depth: int = SET_DEPTH) -> Iterator[Path]:
-    """The folders so deep below another, one by one, in no order."""
-    for path in _folders(folder):
-        if depth == 1:
-            yield path
+def days_of(subject: Path) -> list[Path]:
+    """The folders of the days in that of a database, in their order."""
+    return sorted(folder for folder in _folders(subject) if layout.DATE.fullmatch(folder.name))
+
+
+def set_names(subject: Path) -> set[str]:
+    """The names of the sets in the folder of a database."""
+    return {folder.name for day in days_of(subject) for folder in _folders(day)}
+
+
+def _walk_sets(folder: Path, names: Sequence[str | None]) -> Iterator[Path]:
+    """The folders as deep below another as there are names, one by one, in no order; None is any name."""
+    name, *deeper = names
+    for path in _folders(folder) if name is None else filter(Path.is_dir, [folder / name]):
+        if deeper:
+            yield from _walk_sets(path, deeper)
         else:
-            yield from _walk_sets(path, depth - 1)
+            yield path
 
 
 @dataclass(frozen=True)
@@ -193,7 +206,7 @@ class LocalRepository:
         """
         self.require()
         with translated_os_errors(self.root):
-            if not any(folder.joinpath(layout.MANIFEST).is_file() for folder in _walk_sets(self.root)):
+            if not any(folder.joinpath(layout.MANIFEST).is_file() for folder in _walk_sets(self.root, ANY_SET)):
                 raise RepositoryEmptyError(
                     f"The repository {self.root} holds no backup at all. If it is on a file system of its own, mount "
                     "that; if nothing was ever backed up to it, take a first backup."
@@ -262,12 +275,12 @@ class LocalRepository:
     @contextmanager
     def staging(self) -> Iterator[Staging]:
         """A folder to build a set in; it is gone afterwards unless it was published."""
-        name = secrets.token_hex(8)
+        descriptor = None
+        while descriptor is None:  # whoever clears away leftovers may have it for a moment
+            name = secrets.token_hex(8)
+            with translated_os_errors(self.root):
+                descriptor = try_lock(self._staging_lock(name))
         folder = self._staging_root / name
-        with translated_os_errors(self.root):
-            descriptor = try_lock(self._staging_lock(name))
-        if descriptor is None:
-            raise RepositoryError(f"{folder} is in use by another run. Run again.")
         try:
             with translated_os_errors(self.root):
                 make_private(folder / layout.PARTS)
@@ -295,6 +308,8 @@ class LocalRepository:
     def rewrap(self, backup: BackupSet, keys: list[dict[str, str]]) -> None:
         """Replaces the wrapped data keys in a set's manifest, all at once; its seal does not cover them.
 
+        The caller holds the lock of the set's records.
+
         The rest of the file stays as it is, fields of later versions included. Parts are not touched.
         """
         path = backup.path / layout.MANIFEST
@@ -314,18 +329,15 @@ class LocalRepository:
         instance: str | None,
         kind: str | None,
         database: str | None,
-        date: str = "????-??-??",
-    ) -> Iterator[Path]:
+        date: str | None = None,
+    ) -> list[Path]:
         """The folders that look like sets, limited to a host, an instance, a database and a date where given."""
+        subject = None
         if kind == "users" or database is not None:
             subject = layout.subject_element(kind or "database", database or "")
-        else:
-            subject = "*"
-        levels = [layout.encode_element(host) if host else "*", layout.encode_element(instance) if instance else "*"]
-        pattern = "/".join([*levels, subject, date, "*"])
-        for path in sorted(self.root.glob(pattern)):
-            if path.relative_to(self.root).parts[0] != layout.STAGING and path.is_dir():
-                yield path
+        names = [layout.encode_element(name) if name else None for name in (host, instance)]
+        folders = _walk_sets(self.root, [*names, subject, date, None])
+        return sorted(folder for folder in folders if layout.DATE.fullmatch(folder.parent.name))
 
     def sets(
         self,
@@ -333,14 +345,15 @@ class LocalRepository:
         instance: str | None,
         kind: str | None,
         database: str | None,
-        date: str = "????-??-??",
+        date: str | None = None,
     ) -> Iterator[BackupSet | tuple[Path, BackupdbError]]:
         """Every set below a selection; where a manifest can't be read, its folder and the error instead."""
         for path in self.set_folders(host, instance, kind, database, date):
             try:
                 yield self.read_set(path)
             except BackupdbError as error:
-                yield path, error
+                if path.is_dir():  # else it was removed meanwhile
+                    yield path, error
 
     def read_chunks(self, backup: BackupSet, part: PartRecord) -> Iterator[bytes]:
         """The stored bytes of a part in chunks."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..errors import BackupdbError, LockedError, NotFoundError, RepositoryError
 from . import layout
-from .local import BackupSet, LocalRepository, sync_folder, translated_os_errors
+from .local import BackupSet, LocalRepository, set_names, sync_folder, translated_os_errors
 from .records import record_path, records_folder
 
 
@@ -113,7 +113,8 @@ def remove_lost_records(subject: Path) -> None:
     """Removes the records of sets that are gone, which a run that was killed left; the caller holds their lock. A later
     set of the same second would have the same name."""
     folder = records_folder(subject / "date" / "set")
+    there = set_names(subject)
     for path in folder.glob("*.json"):
-        if not any(subject.glob(f"????-??-??/{path.stem}")):
+        if path.stem not in there:
             with suppress(FileNotFoundError):
                 path.unlink()

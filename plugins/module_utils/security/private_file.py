@@ -56,7 +56,8 @@ def write_private_json(path: str, content: Any, what: str) -> None:
 
 
 def _replace(target: Path, text: str) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)  # a run that was killed may have left it; who writes holds the lock
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

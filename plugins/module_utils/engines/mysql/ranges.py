@@ -27,6 +27,11 @@ MOST_SLICES = 1000
 """Each takes a question to the server, of a fraction of a millisecond."""
 
 
+def _row(value: sa.ColumnElement[Any], number: int) -> sa.Select[Any]:
+    place: sa.ColumnElement[int] = sa.literal_column(str(number))
+    return sa.select(value.label("value"), place.label("place"))
+
+
 class _Cutter:
     """Cuts one table by the first column of its primary key."""
 
@@ -83,13 +88,11 @@ class _Cutter:
     def _ordered(self, values: list[str]) -> list[str]:
         """Values as the server orders them in the column: its collation may have its own mind of that, and limits out
         of order would give rows twice."""
-        empty = sa.select(self._key.label("value"), sa.literal_column("0").label("place")).where(sa.false())
-        rows = (
-            sa.select(sa.literal_column(value), sa.literal_column(str(place))) for place, value in enumerate(values)
-        )
-        union = sa.union_all(empty.select_from(self._table), *rows).subquery()
+        of_the_column = _row(self._key, 0).select_from(self._table).where(sa.false())
+        rows = [_row(sa.literal_column(value), number) for number, value in enumerate(values)]
+        union = sa.union_all(of_the_column, *rows).subquery()
         query = sa.select(union.c.place).order_by(union.c.value, union.c.place)
-        return [values[place] for place in self._connection.scalars(query)] if values else []
+        return [values[number] for number in self._connection.scalars(query)]
 
 
 def cut(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ... import commands
 from ...config import Instance
 from ...errors import BackupdbError, ToolFailedError
+from ...parallel import in_parallel
 from ...security.redact import Redactor
 from ...streams import read_chunks
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
@@ -254,27 +255,7 @@ class Restore:
         self._at_once([partial(check, key) for key in concerned])
 
     def _at_once(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Does up to ``jobs`` tasks at a time; when one fails the others end, and its error is raised."""
-
-        def guarded(task: Callable[[], None]) -> None:
-            if self._stop.is_set():
-                raise _StoppedError
-            try:
-                task()
-            except BaseException:
-                self._stop.set()
-                raise
-
-        with ThreadPoolExecutor(self._request.jobs) as pool:
-            futures = [pool.submit(guarded, task) for task in tasks]
-            try:
-                errors = [future.exception() for future in futures]
-            except BaseException:
-                self._stop.set()
-                raise
-        for error in errors:
-            if error and not isinstance(error, _StoppedError):
-                raise error
+        in_parallel(tasks, self._request.jobs, self._stop.set)
 
     def _data(self, stream: BinaryIO) -> Iterator[bytes]:
         whole = self._request.tables is None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,6 +32,7 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     import sqlalchemy as sa
 
 SWAP_ATTEMPTS = 5
+DISCONNECT_SECONDS = 0.2
 LEFTOVERS = 20
 
 
@@ -174,7 +176,9 @@ def _drop_leftovers(instance: Instance, connection: sa.Connection, prefix: str) 
     found = connection.execute(
         sa.text("""
             SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
-              AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) LIMIT :most"""),
+              AND NOT EXISTS (
+                SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.backend_type = 'client backend'
+              ) LIMIT :most"""),
         {"prefix": prefix, "most": LEFTOVERS},
     )
     for name in found.scalars().all():
@@ -271,6 +275,26 @@ class Staging:
             return [f"The replaced database could not be dropped and is now named {aside}: {words}."]
         return []
 
+    @contextmanager
+    def _driven_out(self, database: str) -> Iterator[None]:
+        """Ends the connections to a database again and again: those that came before the context locks it, and would
+        stay."""
+        done = threading.Event()
+
+        def drive() -> None:
+            with suppress(BackupdbError), self._maintenance.connection() as connection:
+                while not done.is_set():
+                    disconnect(connection, database)
+                    done.wait(DISCONNECT_SECONDS)
+
+        driver = threading.Thread(target=drive, daemon=True)
+        driver.start()
+        try:
+            yield
+        finally:
+            done.set()
+            driver.join()
+
     def _rename(self, final: str, aside: str, *, replace: bool) -> bool:
         with self._maintenance.transaction() as connection:
             replaced = exists(connection, final)
@@ -280,8 +304,8 @@ class Staging:
                     "Restore under another name, or set existing to replace."
                 )
             if replaced:
-                disconnect(connection, final)
-                run_quoted(connection, f"ALTER DATABASE {quoted(final)} RENAME TO {quoted(aside)}")
+                with self._driven_out(final):
+                    run_quoted(connection, f"ALTER DATABASE {quoted(final)} RENAME TO {quoted(aside)}")
             disconnect(connection, self.name)
             run_quoted(connection, f"ALTER DATABASE {quoted(self.name)} RENAME TO {quoted(final)}")
         return replaced
@@ -328,6 +352,7 @@ def scratch(maintenance: Maintenance) -> Iterator[str]:
             drop(instance, connection, name)
 
     with maintenance.connection() as connection:
-        _drop_leftovers(instance, connection, SCRATCH_PREFIX)
+        for prefix in (SCRATCH_PREFIX, STAGING_PREFIX):
+            _drop_leftovers(instance, connection, prefix)
         with _claimed(connection, name), dropped_after(instance, name, drop_it):
             yield name

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from typing import BinaryIO
 from ... import commands, scratch
 from ...config import Instance
 from ...errors import NoSpaceError
+from ...parallel import in_parallel
 from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
 from . import catalog
@@ -153,18 +153,3 @@ class WholeRestore:
         expected = {table.label for table in self._request.expected_tables}
         with target.connection() as connection:
             return count_rows(connection, [table for table in catalog.relations(connection) if table.label in expected])
-
-
-def in_parallel(tasks: Sequence[Callable[[], None]], workers: int, stop: Callable[[], None]) -> None:
-    """Runs the tasks, the first ones first. On the first failure no further one starts, ``stop`` is called to end the
-    running ones, and that failure is raised."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            stop()
-            raise

@@ -66,15 +66,22 @@ def new_file(target: Path) -> Iterator[Path]:
         yield path
 
 
+def _has_open(pid: str, file: os.stat_result) -> bool:
+    with os.scandir(f"/proc/{pid}/fd") as descriptors:
+        for descriptor in descriptors:
+            with suppress(OSError):
+                if os.path.samestat(descriptor.stat(), file):
+                    return True
+    return False
+
+
 def holders(path: Path) -> list[str]:
     """The other processes that have a file open, as far as this user may see: "name (pid)"."""
     status = path.stat()
     found: dict[str, str] = {}
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        pid = entry.parts[2]
-        with suppress(OSError):
-            other = entry.stat()
-            if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino) and pid != str(os.getpid()):
+    for pid in filter(str.isdigit, (path.name for path in Path("/proc").iterdir())):
+        with suppress(OSError):  # it has ended, or is another account's
+            if pid != str(os.getpid()) and _has_open(pid, status):
                 found[pid] = Path("/proc", pid, "comm").read_text().strip()
     return [f"{name} ({pid})" for pid, name in found.items()]
 

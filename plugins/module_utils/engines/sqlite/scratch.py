@@ -19,37 +19,49 @@ PRIVATE_FOLDER = 0o700
 _NAME = "copy.db"
 
 
-@contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Holds the lock of a folder, as long as it is nobody else's."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _claim(folder: Path) -> int | None:
+    """Locks a folder; None where it is somebody else's, or not there any more."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
+        if os.path.samestat(os.fstat(descriptor), folder.lstat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
 
 
 def remove_leftovers(base: Path) -> None:
     """Removes the scratch folders of killed runs; whose lock is held, is in use."""
     for folder in base.glob(f"{SCRATCH_PREFIX}*/"):
         with suppress(OSError):
-            if folder.lstat().st_uid == os.geteuid():
-                with _claimed(folder) as ours:
-                    if ours:
-                        shutil.rmtree(folder)
+            if folder.lstat().st_uid == os.geteuid() and (descriptor := _claim(folder)) is not None:
+                try:
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(descriptor)
+
+
+def _made(base: Path) -> tuple[Path, int]:
+    """A new folder, locked. Another run may take one for a leftover before it is locked."""
+    while True:
+        folder = base / f"{SCRATCH_PREFIX}{secrets.token_hex(6)}"
+        folder.mkdir(PRIVATE_FOLDER)
+        if (descriptor := _claim(folder)) is not None:
+            return folder, descriptor
 
 
 @contextmanager
 def scratch(base: Path) -> Iterator[str]:
     """The name, relative to the base folder, of a database in a private folder that goes at the end."""
     remove_leftovers(base)
-    folder = base / f"{SCRATCH_PREFIX}{secrets.token_hex(6)}"
-    folder.mkdir(PRIVATE_FOLDER)
-    with _claimed(folder):
-        try:
-            yield f"{folder.name}/{_NAME}"
-        finally:
-            shutil.rmtree(folder)
+    folder, descriptor = _made(base)
+    try:
+        yield f"{folder.name}/{_NAME}"
+    finally:
+        shutil.rmtree(folder)
+        os.close(descriptor)
