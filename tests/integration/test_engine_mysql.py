@@ -359,6 +359,11 @@ KEYS = {
     "uuids": ("id char(36), text text, PRIMARY KEY (id)", "insert(insert(md5(seq), 9, 0, '-'), 14, 0, '-'), 'x'"),
     "capitals": ("id varchar(40) COLLATE utf8mb4_bin, PRIMARY KEY (id)", "upper(sha1(seq))"),
     "latin": ("id varchar(40) CHARACTER SET latin1, PRIMARY KEY (id)", "concat('PO:2026/', lpad(seq, 9, '0'))"),
+    "random": ("id uuid, PRIMARY KEY (id)", "insert(insert(md5(seq), 13, 1, '4'), 17, 1, 'a')"),
+    "by_time": (
+        "id uuid, PRIMARY KEY (id)",
+        "concat(lpad(hex(1700000000000 + seq * 1000), 12, '0'), '7', right(md5(seq), 3), 'a', left(md5(seq), 15))",
+    ),
     "bytes": ("id binary(16), PRIMARY KEY (id)", "unhex(concat('00ff27', lpad(hex(seq * 77), 26, '0')))"),
     "signs": ("id varchar(40), PRIMARY KEY (id)", "concat(char(65 + seq % 26), char(33 + seq % 15), 'é%', seq)"),
     "of `two`": ("other int, `the id` smallint, PRIMARY KEY (`the id`, other)", "seq, seq % 100"),

@@ -52,7 +52,30 @@ def test_what_would_need_an_escape_is_never_written() -> None:
         assert all(value.removeprefix("_utf8mb4'").removesuffix("'").isalnum() for value in written)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "middle"),
+    [
+        (  # random ones are in the order of their last group
+            "55a988df-b00a-4147-a7b3-000000000000",
+            "2d3acd3e-240c-4182-a625-ffffffffffff",
+            "00000000-0000-4000-a",
+        ),
+        (  # those that begin with the time are as they are written
+            "018bcfe5-6be8-749b-ac4c-a4238a0b9238",
+            "018bcfe7-6be8-765d-ae93-028bdc1aacdf",
+            "018bcfe6-6be8-7",
+        ),
+    ],
+)
+def test_uuids(low: str, high: str, middle: str) -> None:
+    keys = keys_between(KeyColumn("id", "uuid", None), low, high)
+    found = keys.written((keys.first + keys.last) // 2)
+    assert found.startswith(f"'{middle}")
+    assert len(found) == 38
+    assert (found[25:29] in {"7fff", "8000"}) == (middle[14] == "4")
+
+
 def test_only_some_types_have_ranges() -> None:
     wanted = {"int": True, "bigint(20) unsigned": True, "varchar(9)": True, "binary(16)": True, "char(36)": True,
-              "datetime": False, "point": False, "decimal(9,0)": False, "uuid": False, "text": False}  # fmt: skip
+              "datetime": False, "point": False, "decimal(9,0)": False, "uuid": True, "text": False}  # fmt: skip
     assert {kind: KeyColumn("id", kind, None).has_ranges for kind in wanted} == wanted

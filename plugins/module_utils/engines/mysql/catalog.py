@@ -115,8 +115,8 @@ class TableInfo:
     @property
     def range_column(self) -> KeyColumn | None:
         """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
-        is an integer, text or bytes. None where there is no such column, or where a snapshot doesn't show all rows
-        alike."""
+        is an integer, text, bytes or a UUID. None where there is no such column, or where a snapshot doesn't show all
+        rows alike."""
         if self.kind != BASE_TABLE or self.engine != "InnoDB":
             return None
         first = next((index[2] for index in self.indexes if index[:2] == ("PRIMARY", 1)), None)

@@ -19,9 +19,13 @@ from typing import Any, NamedTuple
 INTEGER = re.compile(r"(?:tiny|small|medium|big)?int\b")
 BINARY = re.compile(r"(?:var)?binary\(")
 TEXT = re.compile(r"(?:var)?char\(")
+UUID = re.compile(r"uuid\b")
 
 _BYTES = 8
 _LETTERS = 12
+_UUID_VERSION, _UUID_VARIANT = 14, 19
+"""Where they stand in the text (RFC 9562, "UUID Layouts")."""
+_UUID_GROUPS = (8, 4, 4, 4, 12)
 _FOLDED = string.digits + string.ascii_lowercase
 _EXACT = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _PLAIN = re.compile(r"[\w.:/@ -]*", re.ASCII)
@@ -37,7 +41,7 @@ class KeyColumn(NamedTuple):
 
     @property
     def has_ranges(self) -> bool:
-        return any(kind.match(self.type) for kind in (INTEGER, BINARY, TEXT))
+        return any(kind.match(self.type) for kind in (INTEGER, BINARY, TEXT, UUID))
 
 
 class Keys(ABC):
@@ -81,6 +85,30 @@ class _Binary(Keys):
         return f"x'{(self._shared + own).hex()}'"
 
 
+class _Uuid(_Binary):
+    """MariaDB's own type. It orders those of the versions up to 5 by their last group first, and then the others from
+    the last to the first; those of later versions, which begin with the time, as they are written (MariaDB
+    documentation, "UUID Data Type")."""
+
+    def __init__(self, low: str, high: str) -> None:
+        self._fixed = {place: low[place] for place in (_UUID_VERSION, _UUID_VARIANT)}
+        self._turned = min(low[_UUID_VERSION], high[_UUID_VERSION]) < "6"
+        super().__init__(*(bytes.fromhex("".join(self._groups(value.split("-")))) for value in (low, high)))
+
+    def _groups(self, groups: Sequence[Any]) -> Sequence[Any]:
+        """Groups of the text in the order that counts, and back."""
+        return groups[::-1] if self._turned else groups
+
+    def written(self, number: int) -> str:
+        own = min(number, 256**_BYTES - 1).to_bytes(_BYTES, "big")
+        digits = iter((self._shared + own).ljust(16, b"\0")[:16].hex())
+        groups = ["".join(itertools.islice(digits, size)) for size in self._groups(_UUID_GROUPS)]
+        letters = list("-".join(self._groups(groups)))
+        for place, letter in self._fixed.items():
+            letters[place] = letter
+        return f"'{''.join(letters)}'"
+
+
 class _Text(Keys):
     """The first letters after those that all values share, as the digits of a number; a sign ends them."""
 
@@ -108,6 +136,8 @@ class _Text(Keys):
 
 def keys_between(column: KeyColumn, low: int | bytes | str, high: int | bytes | str) -> Keys:
     """The keys of a column from the lowest to the highest value, both as the driver gives them."""
+    if isinstance(low, str) and isinstance(high, str) and UUID.match(column.type):
+        return _Uuid(low, high)
     if isinstance(low, bytes) and isinstance(high, bytes):
         return _Binary(low, high)
     if isinstance(low, str) and isinstance(high, str):
