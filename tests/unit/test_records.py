@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import LockedError, RecordInvalidError
-from ansible_collections.vya.backupdb.plugins.module_utils.repository import records
+from ansible_collections.vya.backupdb.plugins.module_utils.repository import records_lock
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, LocalRepository
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.lock import try_lock
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.records import (
@@ -86,7 +86,7 @@ def test_records_are_no_sets(repository: LocalRepository, backup: BackupSet) -> 
 def test_changes_of_many_at_once_are_all_kept(
     repository: LocalRepository, backup: BackupSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_PATIENCE_SECONDS", 120)
+    monkeypatch.setattr(records_lock, "_PATIENCE_SECONDS", 120)
 
     def add(second: int) -> None:
         change_record(repository, backup, lambda record: record.with_verification(verified(second=second)))
@@ -138,7 +138,7 @@ def test_a_damaged_record_is_an_error(repository: LocalRepository, backup: Backu
 def test_a_lock_that_stays_is_an_error(
     repository: LocalRepository, backup: BackupSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(records_lock, "_PATIENCE_SECONDS", 0.05)
     change_record(repository, backup, lambda _: SetRecord())
     descriptor = try_lock(record_path(backup.path).parent / ".lock")
     assert descriptor is not None

@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..repository.catalog import Selection, find
 from ..repository.local import BackupSet, LocalRepository
-from ..repository.records import locked_records, records_folder
+from ..repository.records_lock import locked_records, records_folder
 from ..security.credentials import CredentialStore, load_store
 from ..security.keyring import Key, Keyring, load_keyring
 from ..security.private_file import held

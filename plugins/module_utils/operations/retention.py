@@ -18,7 +18,8 @@ from ..repository import layout
 from ..repository.catalog import Selection, find
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import parse_time
-from ..repository.records import Hold, locked_records, read_record
+from ..repository.records import Hold, read_record
+from ..repository.records_lock import locked_records
 from ..repository.removal import remove_lost_records, remove_sets, why_untouchable
 from ..retention.decide import Candidate, decide
 from ..retention.policy import Policy

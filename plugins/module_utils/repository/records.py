@@ -11,27 +11,22 @@ one was never put on hold nor verified.
 from __future__ import annotations
 
 import json
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import LockedError, RecordInvalidError
-from . import layout
-from .local import BackupSet, LocalRepository, make_private, replace_whole, translated_os_errors
-from .lock import try_lock
+from ..errors import RecordInvalidError
+from .local import BackupSet, LocalRepository, replace_whole, translated_os_errors
 from .manifest import parse_time
+from .records_lock import locked_records, records_folder
 
 CHECKSUM, DECRYPT, RESTORE = "checksum", "decrypt", "restore"
 LEVELS = (CHECKSUM, DECRYPT, RESTORE)
 """What a verification proves, least first; each level proves what those before it do."""
 
 KEPT_VERIFICATIONS = 20
-_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -122,10 +117,6 @@ class SetRecord:
         return cls(hold, verifications, copies)
 
 
-def records_folder(set_path: Path) -> Path:
-    return set_path.parent.parent / layout.RECORDS
-
-
 def record_path(set_path: Path) -> Path:
     """Where the record of a set's folder stands."""
     return records_folder(set_path) / f"{set_path.name}.json"
@@ -146,30 +137,6 @@ def read_record(backup: BackupSet) -> SetRecord:
             f"The record of backup {backup.manifest.id} cannot be read ({path}). It says whether the set is on hold: "
             "bring it back from a copy, or remove it, and put the set on hold again if it was."
         ) from None
-
-
-@contextmanager
-def locked_records(repository: LocalRepository, folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder of records, made if missing. Its holders keep it for milliseconds; LockedError where
-    one of them does not."""
-    with translated_os_errors(repository.root):
-        make_private(folder)
-        descriptor = _patient_lock(folder)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _patient_lock(folder: Path) -> int:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while (descriptor := try_lock(folder / layout.LOCK)) is None:
-        if time.monotonic() > deadline:
-            raise LockedError(
-                f"The records in {folder} stay locked by another run. Wait for it to end, then run again."
-            )
-        time.sleep(0.01)
-    return descriptor
 
 
 def change_record(

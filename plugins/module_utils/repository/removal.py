@@ -18,7 +18,8 @@ from pathlib import Path
 from ..errors import BackupdbError, LockedError, NotFoundError, RepositoryError
 from . import layout
 from .local import BackupSet, LocalRepository, set_names, sync_folder, translated_os_errors
-from .records import record_path, records_folder
+from .records import record_path
+from .records_lock import records_folder
 
 
 def why_untouchable(repository: LocalRepository, backup: BackupSet, known: dict[Path, bool]) -> str | None:
