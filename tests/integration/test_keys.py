@@ -17,6 +17,8 @@ import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.operations import keys as keys_operation
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.keys import KeysPlace, KeysWanted, change_keys
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, file_sha256
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.records import Copy, change_record
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import load_keyring
 from cryptography.fernet import Fernet
 from kit.modules import ModuleRun, run_module
@@ -192,12 +194,45 @@ def test_a_key_that_is_needed_cannot_be_removed(shop: Workshop) -> None:
     assert run_module("keyring", **options(shop), state="absent", key=active)["changed"] is True
 
 
-def test_a_key_that_the_credentials_need_cannot_be_removed(shop: Workshop) -> None:
+def test_no_key_is_removed_where_the_repository_may_be_away(shop: Workshop) -> None:
+    """An empty folder may be what stands in the place of a file system that is not mounted."""
+    old = load_keyring(shop.keyring).active.id
+    run_module("keyring", **options(shop), state="retired", key=old)
+    away = shop.root.rename(shop.root.with_name("away"))
+    shop.root.mkdir()
+    refused = run_module("keyring", **options(shop), state="absent", key=old)
+    assert (refused["failed"], refused["code"]) == (True, "repository_empty")
+    shop.root.rmdir()
+    away.rename(shop.root)
+    everything_opens(shop)
+
+
+def test_a_key_is_not_removed_while_copies_elsewhere_may_need_it(shop: Workshop) -> None:
+    old = load_keyring(shop.keyring).active.id
+    backups = [shop.repository.read_set(folder) for folder in shop.folders()]
+
+    def copied(backup: BackupSet) -> None:
+        copy = Copy("store:/srv", backup.manifest.finished, file_sha256(backup.path / "manifest.json"))
+        change_record(shop.repository, backup, lambda record: record.with_copy(copy))
+
+    for backup in backups:
+        copied(backup)
+    assert rotate(shop)["rewrapped"] == SETS
+    copied(shop.repository.read_set(backups[0].path))
+    refused = run_module("keyring", **options(shop), state="absent", key=old)
+    assert (refused["failed"], refused["code"]) == (True, "key_in_use")
+    assert f"Copies of {SETS - 1} backups at another host" in refused["msg"]
+    for backup in backups:
+        copied(shop.repository.read_set(backup.path))
+    assert run_module("keyring", **options(shop), state="absent", key=old)["changed"]
+
+
+def test_a_key_that_the_credentials_need_cannot_be_removed(shop: Workshop, instance: Instance) -> None:
     run_module("credential", **options(shop), id="a", username="b", password="c")
     old = load_keyring(shop.keyring).active.id
     run_module("keyring", **options(shop), state="retired", key=old)
     shutil.rmtree(shop.root)
-    shop.root.mkdir()
+    shop.back_up(instance)
     refused = run_module("keyring", **options(shop), state="absent", key=old)
     assert (refused["code"], "credential store" in refused["msg"]) == ("key_in_use", True)
 

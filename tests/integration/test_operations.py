@@ -35,6 +35,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.backup imp
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.info import describe_instance, list_backups
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection, choose
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import SAFETY
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.records import Verification, change_record
 from ansible_collections.vya.backupdb.plugins.module_utils.security.keyring import create_keyring, load_keyring
 from kit.workshop import HOST, Workshop
 
@@ -98,6 +99,29 @@ def test_with_max_age_only_the_old_and_the_new_are_due(
     ]
     outcome = shop.back_up(instance, databases=["shop.db"], max_age=timedelta(0))
     assert outcome.planned[0]["reason"] == "newest is 0 s old, max_age is 0 s"
+
+
+def test_a_newest_backup_that_is_known_to_be_damaged_makes_a_database_due(shop: Workshop, instance: Instance) -> None:
+    done = shop.back_up_one(instance, databases=["shop.db"])
+    backup = shop.repository.read_set(Path(done["path"]))
+    bad = Verification("checksum", backup.manifest.finished, False, 4, 0.1, "checksum_mismatch", "Wrong.")
+    change_record(shop.repository, backup, lambda record: record.with_verification(bad))
+    outcome = shop.back_up(instance, databases=["shop.db"], max_age=timedelta(hours=24))
+    reasons = [entry["reason"] for entry in outcome.backups]
+    assert reasons == [f"newest, {done['id']}, failed its verification (checksum_mismatch)"]
+    assert shop.back_up(instance, databases=["shop.db"], max_age=timedelta(hours=24)).backups == []
+
+
+def test_a_restore_from_a_repository_that_nobody_can_write_to(shop: Workshop, instance: Instance) -> None:
+    shop.back_up_one(instance, databases=["shop.db"])
+    mine = Selection(HOST, "lite", "shop.db", "database")
+    subprocess.run(["mount", "--bind", shop.root, shop.root], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", shop.root], check=True)
+    try:
+        assert shop.restore(instance, selection=mine, target_database="new.db")["rows"] == ROWS
+        assert shop.restore(instance, selection=mine, replace=True)["rows"] == ROWS
+    finally:
+        subprocess.run(["umount", shop.root], check=True)
 
 
 def test_only_what_is_due_is_measured(shop: Workshop, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,11 @@ import yaml
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import NotFoundError, RepositoryError
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.retention import Outcome, retire
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
-from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, LocalRepository
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import (
+    BackupSet,
+    LocalRepository,
+    replace_whole,
+)
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import format_time
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.records import (
     Hold,
@@ -123,6 +127,48 @@ def test_holds_damage_and_records(repository: LocalRepository) -> None:
     assert [(entry["id"], entry["reason"]) for entry in asked.removed] == [
         (sets[5].manifest.id, "failed verification (checksum_mismatch)")
     ]
+
+
+def test_a_set_without_all_its_parts_is_not_the_newest_good_one(repository: LocalRepository) -> None:
+    newest, cut, good, *old = days(repository, 5)
+    (newest.path / "parts" / "000-data").unlink()
+    (cut.path / "parts" / "000-data").write_bytes(b"x")
+    done = run(repository, keep_last=1)
+    assert [(entry["id"], entry["reasons"]) for entry in done.kept] == [
+        (newest.manifest.id, ["its part 000-data is missing or has another size; does not count"]),
+        (cut.manifest.id, ["its part 000-data is missing or has another size; does not count"]),
+        (good.manifest.id, ["last 1 of 1", "newest good"]),
+    ]
+    assert ids(done.removed) == [backup.manifest.id for backup in old]
+
+
+def test_a_set_that_is_read_stays_though_its_keys_are_rotated_meanwhile(repository: LocalRepository) -> None:
+    _newest, read = days(repository, 2)
+    with reading(read):
+        manifest = read.path / "manifest.json"
+        replace_whole(manifest, manifest.read_text())
+        done = run(repository, keep_last=1)
+    assert (done.removed, read.path.is_dir()) == ([], True)
+    assert ids(run(repository, keep_last=1).removed) == [read.manifest.id]
+
+
+def test_a_day_that_cannot_be_listed_keeps_its_holds(repository: LocalRepository, tmp_path: Path) -> None:
+    """By another account than the owner of the day; root reads everything."""
+    sets = days(repository, 3)
+    hold(repository, sets[2])
+    record, day = record_path(sets[2].path), sets[2].path.parent
+    real = os.scandir
+
+    def scanned(path: Any) -> Any:
+        if not isinstance(path, int) and Path(path) == day:
+            raise PermissionError
+        return real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scanned)
+        assert ids(run(repository, keep_last=1).removed) == [sets[1].manifest.id]
+    assert record.exists()
+    assert ids(run(repository, keep_last=1).removed) == []
 
 
 def test_only_verified_sets_count(repository: LocalRepository) -> None:

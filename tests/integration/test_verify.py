@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils import scratch
+from ansible_collections.vya.backupdb.plugins.module_utils import scratch, stopping
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Inventory, Table
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
@@ -42,6 +42,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.operations.verify imp
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.catalog import Selection
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, LocalRepository
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.manifest import PartRecord, manifest_text
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.records import (
     CHECKSUM,
     DECRYPT,
@@ -599,6 +600,38 @@ def test_strays_are_told(shop: Workshop) -> None:
     other = verify(shop, check=True, selection=Selection(host="db2", instance="files")).strays
     assert {Path(stray["path"]).name for stray in other} == {"core", dead.name}
     assert verify(shop, check=True, orphans=False).strays == []
+
+
+def test_a_verification_that_is_ended_says_nothing_of_the_sets(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Proof.prove_part
+
+    def ended(proof: Proof, record: PartRecord) -> None:
+        monkeypatch.setattr(stopping, "_reasons", ["The work was ended by SIGTERM."])
+        real(proof, record)
+
+    monkeypatch.setattr(Proof, "prove_part", ended)
+    outcome = verify(shop, DECRYPT)
+    assert {entry["code"] for entry in outcome.failures} == {"interrupted"}
+    assert outcome.verified == []
+    monkeypatch.undo()
+    assert [read_record(shop.repository.read_set(path)).verifications for path in shop.folders()] == [()] * len(
+        shop.folders()
+    )
+
+
+def test_what_is_not_sealed_has_no_seal_that_was_checked(sets: tuple[Workshop, dict[str, BackupSet]]) -> None:
+    shop, _made = sets
+    checked = {entry["database"]: entry["seal_checked"] for entry in verify(shop, DECRYPT).verified}
+    assert (checked["sealed.db"], checked["plain.db"]) == (True, False)
+
+
+def test_a_sealed_set_that_names_no_key_is_no_good_set(sets: tuple[Workshop, dict[str, BackupSet]]) -> None:
+    shop, made = sets
+    path = made["sealed.db"].path / "manifest.json"
+    value = json.loads(path.read_text())
+    value["encryption"]["keys"] = []
+    with replaced(path, manifest_text(value).encode()), pytest.raises(ManifestInvalidError, match="names no key"):
+        prove(shop, shop.repository.read_set(path.parent), CHECKSUM)
 
 
 # Restores of SQLite, which take no server

@@ -144,3 +144,12 @@ def test_a_set_that_goes_meanwhile_gets_no_record(
     with pytest.raises(NotFoundError, match="was removed meanwhile"):
         put(repository)
     assert not record_path(backup.path).exists()
+
+
+def test_a_hold_leaves_what_else_is_noted(repository: LocalRepository, backup: BackupSet) -> None:
+    copy = records.Copy("store:/srv", "2026-11-25T12:00:00.000000Z", "0" * 64)
+    change_record(repository, backup, lambda record: record.with_copy(copy))
+    assert not put(repository, present=False)["changed"]
+    put(repository)
+    put(repository, present=False)
+    assert read_record(backup).copies == (copy,)

@@ -614,3 +614,13 @@ def test_a_set_that_goes_before_it_is_read_is_not_broken(
 
     monkeypatch.setattr(LocalRepository, "read_set", read_set)
     assert list(repository.sets(None, None, None, None)) == []
+
+
+def test_the_latest_is_none_that_a_wrong_clock_has_put_into_the_future(repository: LocalRepository) -> None:
+    now = datetime.now(UTC)
+    future = publish(repository, now + timedelta(days=400))
+    assert choose(repository, "latest", Selection()) == future
+    publish(repository, now - timedelta(days=1))
+    newest = publish(repository, now + timedelta(minutes=5))  # the clocks of two hosts
+    assert choose(repository, "latest", Selection()) == newest
+    assert choose(repository, future.manifest.id, Selection()) == future

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,11 @@ from ..audit import Note, note_nothing
 from ..config import Instance, select_names
 from ..engines.base import Database, Engine, Inventory, Server, Snapshot
 from ..engines.registry import open_engine
-from ..errors import BackupdbError, NoSpaceError, NotFoundError, as_ours
+from ..errors import BackupdbError, NoSpaceError, NotFoundError, RecordInvalidError, as_ours
 from ..repository.catalog import newest_first
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import REGULAR
+from ..repository.records import read_record
 from ..security.keyring import Keyring
 from .words import duration_words, size_words
 
@@ -99,6 +100,15 @@ def due(newest: BackupSet | None, max_age: timedelta | None, now: datetime) -> t
     return age >= max_age, sentence
 
 
+def _damage(newest: BackupSet) -> str | None:
+    """What a verification found wrong with the newest set, in words; nothing else is known of any."""
+    with suppress(RecordInvalidError):
+        last = read_record(newest).last_verification
+        if last is not None and not last.ok:
+            return f"newest, {newest.manifest.id}, failed its verification ({last.code})"
+    return None
+
+
 class BackupRun:
     """One run over one instance."""
 
@@ -133,7 +143,10 @@ class BackupRun:
         outcome.free_bytes = self._repository.free_bytes()
         reasons: dict[str, str] = {}
         for name in chosen.names:
-            is_due, reason = due(newest_regular(self._sets(name)), wanted.max_age, _utc_now())
+            newest = newest_regular(self._sets(name))
+            is_due, reason = due(newest, wanted.max_age, _utc_now())
+            if newest and not is_due and (damage := _damage(newest)):
+                is_due, reason = True, damage
             if is_due:
                 reasons[name] = reason
             else:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +61,7 @@ def change_hold(
         if not backup.path.is_dir():
             raise NotFoundError(f"Backup {backup.manifest.id} was removed meanwhile ({backup.path}).")
         hold = _new_hold(record, wanted, reason, moment) if wanted.present else None
-        return SetRecord(hold, record.verifications)
+        return replace(record, hold=hold)
 
     after = change(read_record(backup)) if check else change_record(repository, backup, change)
     changed = after != before

@@ -25,8 +25,10 @@ from ..errors import (
     NotFoundError,
     SealBrokenError,
 )
+from ..repository import layout
 from ..repository.catalog import Selection, find
-from ..repository.local import BackupSet, LocalRepository
+from ..repository.local import BackupSet, LocalRepository, file_sha256
+from ..repository.records import read_record
 from ..repository.records_lock import locked_records, records_folder
 from ..security.credentials import CredentialStore, load_store
 from ..security.keyring import Key, Keyring, load_keyring
@@ -182,6 +184,7 @@ class _Run:
         if self._known(keyring, key_id).state == "active":
             raise KeyInUseError(f"Key {key_id} is the active one. Rotate first; then it can go.")
         others = {key.id for key in keyring.keys} - {key_id}
+        self._place.repository.require_populated()
         found = find(self._place.repository, Selection())
         needing = [backup.manifest.id for backup in found.backups if _needs(backup, key_id, others)]
         if needing:
@@ -194,6 +197,12 @@ class _Run:
             raise KeyInUseError(
                 f"{len(found.broken)} sets of {self._place.repository.root} have a manifest that cannot be read, such "
                 f"as {found.broken[0][0]}: they may need key {key_id}. Bring them back from a copy, or remove them."
+            )
+        stale = [backup.manifest.id for backup in found.backups if _has_stale_copy(backup)]
+        if stale:
+            raise KeyInUseError(
+                f"Copies of {len(stale)} backups at another host, such as that of {stale[0]}, have the manifests from "
+                f"before a rotation and may need key {key_id}. Copy them again with replicate; then it can go."
             )
         store = self._store()
         if store and store.key_id == key_id:
@@ -267,6 +276,12 @@ def _foreign(backup: BackupSet, keyring: Keyring) -> list[dict[str, str]]:
 def _needs(backup: BackupSet, key_id: str, others: set[str]) -> bool:
     keys = set(backup.manifest.key_ids)
     return key_id in keys and not keys & others
+
+
+def _has_stale_copy(backup: BackupSet) -> bool:
+    """Whether it was copied elsewhere with another manifest than it has now. Raises RecordInvalidError."""
+    copies = read_record(backup).copies
+    return bool(copies) and any(copy.manifest != file_sha256(backup.path / layout.MANIFEST) for copy in copies)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .. import stopping
 from ..engines.base import Inventory
 from ..engines.registry import engine_class
 from ..errors import (
@@ -86,7 +87,7 @@ class Proof:
         backup = self._backup = self._repository.read_set(self._backup.path)
         self._check_manifest(backup)
         try:
-            self.opened = open_set(self._repository, backup, self._keyring_path)
+            self.opened = open_set(self._repository, backup, self._keyring_path, stopping.watched)
         except KeyMissingError:
             if self.level != CHECKSUM:
                 raise
@@ -100,6 +101,8 @@ class Proof:
             text = path.read_bytes()
         if text.decode("utf-8", "replace") != manifest_text(json.loads(text)):
             raise ManifestInvalidError(f"{path} is not as this collection writes it: it was altered. {_CURE}")
+        if backup.manifest.encryption is not None and not backup.manifest.key_ids:
+            raise ManifestInvalidError(f"{path} names no key that its backup could be opened with. {_CURE}")
         if backup.path != self._repository.place_of(backup.manifest):
             raise ManifestInvalidError(
                 f"{backup.path} holds a backup that belongs to {self._repository.place_of(backup.manifest)}. "
@@ -129,7 +132,7 @@ class Proof:
         sha256 = hashlib.sha256()
 
         def hashed() -> Iterator[bytes]:
-            for chunk in self._repository.read_chunks(self._backup, record):
+            for chunk in stopping.watched(self._repository.read_chunks(self._backup, record)):
                 sha256.update(chunk)
                 yield chunk
 

@@ -25,12 +25,12 @@ from ..errors import (
 from ..limit import TimeLimit
 from ..repository import layout
 from ..repository.catalog import Found, Selection, find
-from ..repository.local import BackupSet, LocalRepository, translated_os_errors
+from ..repository.local import BackupSet, LocalRepository, file_sha256, translated_os_errors
 from ..repository.lock import exclusive
 from ..repository.manifest import format_time
 from ..repository.records import Copy, change_record, read_record
 from ..repository.removal import reading
-from ..repository.sftp import SftpRepository, file_sha256
+from ..repository.sftp import SftpRepository
 from ..repository.ssh import Destination, connected
 
 MISSING = "it is not there yet"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,14 +144,22 @@ class RestoreRun:
             "replace": plan.target_exists and plan.request.replace,
             "keys": plan.backup.manifest.key_ids,
         }
-        with (
-            self._repository.lock(self._wanted.host, instance, "database", plan.request.database, "restore"),
-            reading(plan.backup),
-        ):
+        with self._locked(plan), reading(plan.backup):
             self._note("restore", "started", **facts)
             done = self._restore(plan)
             self._note("restore", "ok", **facts, rows=done["rows"], safety_backup=done["safety_backup"])
             return done
+
+    def _locked(self, plan: RestorePlan) -> AbstractContextManager[None]:
+        """The lock of the database; none where the repository can't be written to, and nothing has to be."""
+        if self._repository.is_read_only and not self._needs_safety_backup(plan):
+            return nullcontext()
+        return self._repository.lock(
+            self._wanted.host, self._engine.instance.id, "database", plan.request.database, "restore"
+        )
+
+    def _needs_safety_backup(self, plan: RestorePlan) -> bool:
+        return plan.target_exists and plan.request.replace and not self._engine.replaces_atomically
 
     def _restore(self, plan: RestorePlan) -> dict[str, Any]:
         started = time.monotonic()
@@ -186,7 +195,7 @@ class RestoreRun:
         }
 
     def _safety_backup(self, plan: RestorePlan) -> BackupSet | None:
-        if not plan.target_exists or self._engine.replaces_atomically or not plan.request.replace:
+        if not self._needs_safety_backup(plan):
             return None
         name = plan.request.database
         found = self._engine.databases([name], count_tables=False)

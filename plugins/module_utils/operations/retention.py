@@ -122,7 +122,21 @@ def _candidate(repository: LocalRepository, backup: BackupSet, now: datetime, li
         elif last is not None and not last.ok:
             facts["damage"] = f"failed verification ({last.code})"
             facts["hopeless"] = last.code in DESTROYED
+        elif lacking := _lacking(backup):
+            facts["damage"] = f"its part {lacking} is missing or has another size"
     return Candidate(_key(backup.path), manifest.moment, safety=manifest.is_safety_backup, **facts)
+
+
+def _lacking(backup: BackupSet) -> str | None:
+    """The first part of a set that is not there with all its bytes."""
+    for part in backup.manifest.parts:
+        try:
+            size = (backup.path / layout.PARTS / part.name).stat().st_size
+        except FileNotFoundError:
+            size = -1
+        if size != part.stored_bytes:
+            return part.name
+    return None
 
 
 def _broken_candidate(path: Path, error: BackupdbError) -> Candidate:

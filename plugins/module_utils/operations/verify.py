@@ -14,6 +14,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from .. import stopping
 from ..audit import Note, note_nothing
 from ..config import Instance
 from ..engines.base import Restored
@@ -34,7 +35,7 @@ from ..errors import (
     UnexpectedFileError,
     as_ours,
 )
-from ..repository.catalog import LATEST, Selection, choose, find
+from ..repository.catalog import LATEST, Selection, choose, find, latest_first
 from ..repository.check import strays
 from ..repository.local import BackupSet, LocalRepository
 from ..repository.manifest import PartRecord, format_time, parse_time
@@ -214,7 +215,7 @@ class VerifyRun:
         if wanted.backup == ALL:
             return found.backups
         newest: dict[tuple[str, ...], BackupSet] = {}
-        for backup in found.backups:
+        for backup in latest_first(found.backups):
             manifest = backup.manifest
             if not manifest.is_safety_backup:
                 newest.setdefault((manifest.host, manifest.instance, manifest.kind, manifest.database), backup)
@@ -271,7 +272,9 @@ class VerifyRun:
         limit, started = self._wanted.limit_seconds, time.monotonic()
         for number, candidate in enumerate(chosen):
             reason = None
-            if self._outcome.failures and not self._wanted.keep_going:
+            if stopping.reason():
+                reason = "the work was ended"
+            elif self._outcome.failures and not self._wanted.keep_going:
                 reason = "another one failed, and keep_going is false"
             elif number and limit is not None and time.monotonic() - started >= limit:
                 reason = f"limit_seconds ({limit:g}) leaves it to the next run"
@@ -292,6 +295,7 @@ class VerifyRun:
                 restored = self._restore(work)
             except Exception as problem:  # noqa: BLE001 - one set's failure never stops the others
                 error = as_ours(problem)
+        error = stopping.reason() or error  # what was cut off has other words for it
         if not backup.path.exists():
             with self._lock:
                 self._leave_out(backup, "it was removed meanwhile")
@@ -326,7 +330,7 @@ class VerifyRun:
                     "finished": verification.finished,
                     "duration_seconds": verification.duration_seconds,
                     "stored_bytes": verification.stored_bytes,
-                    "seal_checked": work.proof.opened is not None,
+                    "seal_checked": work.proof.opened is not None and work.proof.opened.sealed,
                     "rows": None if restored is None else sum(table.rows for table in restored.tables),
                     "warnings": [] if restored is None else restored.warnings,
                 }

@@ -15,6 +15,8 @@ from ..errors import AmbiguousError, BackupdbError, InvalidConfigError, NotFound
 from .local import BackupSet, LocalRepository, days_of
 
 LATEST = "latest"
+WRONG_CLOCK = timedelta(hours=1)
+"""How far in the future a set may be before its moment is not believed: clocks of hosts differ a little."""
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", None: "seconds"}
 
@@ -119,6 +121,12 @@ def _subjects(backups: Iterable[BackupSet]) -> set[tuple[str, str, str]]:
     return {(backup.manifest.host, backup.manifest.instance, backup.manifest.database) for backup in backups}
 
 
+def latest_first(newest_first: Iterable[BackupSet]) -> list[BackupSet]:
+    """Sets, given newest first, those behind the others that a clock which was wrong has put into the future."""
+    limit = datetime.now(UTC) + WRONG_CLOCK
+    return sorted(newest_first, key=lambda backup: backup.manifest.moment > limit)
+
+
 def choose(repository: LocalRepository, backup_id: str, selection: Selection) -> BackupSet:
     """The one set that is meant: ``latest`` of a selection, or the one with an id.
 
@@ -126,7 +134,7 @@ def choose(repository: LocalRepository, backup_id: str, selection: Selection) ->
     """
     found = find(repository, selection)
     if backup_id == LATEST:
-        candidates = [backup for backup in found.backups if not backup.manifest.is_safety_backup]
+        candidates = latest_first(backup for backup in found.backups if not backup.manifest.is_safety_backup)
         if len(_subjects(candidates)) > 1:
             some = "; ".join(" / ".join(subject) for subject in sorted(_subjects(candidates))[:5])
             raise AmbiguousError(

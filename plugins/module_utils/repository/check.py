@@ -142,7 +142,10 @@ def _records(folder: Path) -> Iterator[Stray]:
     records = folder / layout.RECORDS
     if not records.is_dir():
         return
-    there = set_names(folder)
+    try:
+        there = set_names(folder)
+    except PermissionError:
+        return
     for path in records.glob("*.json"):
         if path.stem not in there and not path.name.startswith("."):
             yield Stray(str(path), RECORD, "The hold and the verifications of a backup that is gone.")

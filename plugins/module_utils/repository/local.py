@@ -85,15 +85,24 @@ def replace_whole(path: Path, content: str) -> None:
     sync_folder(path.parent)
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as stream:
+        for chunk in read_chunks(stream):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
 def checksums_text(manifest: Manifest) -> str:
     """What the file SHA256SUMS of a set holds."""
     return "".join(f"{part.sha256}  {layout.PARTS}/{part.name}\n" for part in manifest.parts)
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    """The folders in a folder, without hidden ones and that of the file system itself; none where it can't be read, or
-    is not there any more: others remove and publish meanwhile."""
-    with suppress(PermissionError, FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+def _folders(folder: Path, unreadable: tuple[type[OSError], ...] = (PermissionError,)) -> Iterator[Path]:
+    """The folders in a folder, without hidden ones and that of the file system itself; none where it is not there any
+    more (others remove and publish meanwhile), or can't be read."""
+    with suppress(FileNotFoundError, NotADirectoryError, *unreadable), os.scandir(folder) as entries:
         for entry in entries:
             path = Path(entry.path)
             is_ours = not entry.name.startswith(".") and entry.name != layout.OF_THE_FILE_SYSTEM
@@ -107,8 +116,9 @@ def days_of(subject: Path) -> list[Path]:
 
 
 def set_names(subject: Path) -> set[str]:
-    """The names of the sets in the folder of a database."""
-    return {folder.name for day in days_of(subject) for folder in _folders(day)}
+    """The names of the sets in the folder of a database; PermissionError where not all of it can be read."""
+    days = (day for day in _folders(subject, ()) if layout.DATE.fullmatch(day.name))
+    return {folder.name for day in days for folder in _folders(day, ())}
 
 
 def _walk_sets(folder: Path, names: Sequence[str | None]) -> Iterator[Path]:
@@ -213,6 +223,12 @@ class LocalRepository:
                 )
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether its file system is mounted so that nobody writes to it."""
+        with translated_os_errors(self.root):
+            return bool(os.statvfs(self.root).f_flag & os.ST_RDONLY)
+
+    @property
     def _staging_root(self) -> Path:
         return self.root / layout.STAGING
 
@@ -301,8 +317,10 @@ class LocalRepository:
             if target.exists():
                 raise RepositoryError(f"{target} exists already; a set is never replaced. Run again.")
             staging.folder.rename(target)
-            for changed in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
+            for changed in (folder, *folder.parents):
                 sync_folder(changed)
+                if changed == self.root:
+                    break
         return self.read_set(target)
 
     def rewrap(self, backup: BackupSet, keys: list[dict[str, str]]) -> None:

@@ -33,11 +33,18 @@ def why_untouchable(repository: LocalRepository, backup: BackupSet, known: dict[
     return "its folder is reached through a symbolic link" if known[date] or backup.path.is_symlink() else None
 
 
+def _lock_of(backup: BackupSet) -> Path:
+    """The file of a set that is locked: not the manifest, which a rotation of keys replaces, unless it is all there
+    is."""
+    checksums = backup.path / layout.CHECKSUMS
+    return checksums if checksums.is_file() else backup.path / layout.MANIFEST
+
+
 @contextmanager
 def reading(backup: BackupSet) -> Iterator[None]:
     """While somebody reads a set that must not go meanwhile; NotFoundError where it is gone already."""
     try:
-        descriptor = os.open(backup.path / layout.MANIFEST, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_lock_of(backup), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise NotFoundError(
             f"Backup {backup.manifest.id} is not there any more ({backup.path}: {os.strerror(error.errno or 0)})."
@@ -53,7 +60,7 @@ def reading(backup: BackupSet) -> Iterator[None]:
 def _unread(backup: BackupSet) -> Iterator[None]:
     """Holds off readers; LockedError where there is one."""
     # For writing: NFS gives exclusive locks to writers only.
-    descriptor = os.open(backup.path / layout.MANIFEST, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(_lock_of(backup), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -114,7 +121,10 @@ def remove_lost_records(subject: Path) -> None:
     """Removes the records of sets that are gone, which a run that was killed left; the caller holds their lock. A later
     set of the same second would have the same name."""
     folder = records_folder(subject / "date" / "set")
-    there = set_names(subject)
+    try:
+        there = set_names(subject)
+    except PermissionError:  # what can't be seen may be there
+        return
     for path in folder.glob("*.json"):
         if path.stem not in there:
             with suppress(FileNotFoundError):

@@ -20,9 +20,8 @@ from ..errors import (
     PermissionDeniedError,
     RepositoryError,
 )
-from ..streams import read_chunks
 from . import layout
-from .local import BackupSet, checksums_text
+from .local import BackupSet, checksums_text, file_sha256
 from .ssh import Connection, RefusedError, quoted
 
 _NOTHING = hashlib.sha256(b"").hexdigest()
@@ -33,15 +32,6 @@ _FREE_COLUMN = 2
 """Of ``df``, in KiB."""
 BATCH_BYTES = 64 << 20
 """Files get their names when so many bytes are there. What has its name is not sent again."""
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    sha256 = hashlib.sha256()
-    with path.open("rb") as stream:
-        for chunk in read_chunks(stream):
-            sha256.update(chunk)
-    return sha256.hexdigest()
 
 
 def _files(backup: BackupSet) -> Iterator[tuple[str, int, str]]:
