@@ -35,7 +35,9 @@ attributes:
     details: A restore is done whenever it is asked for.
 options:
   backup:
-    description: The C(id) of a backup, or V(latest) for the newest of the ones that the other options leave.
+    description:
+      - The C(id) of a backup, or V(latest) for the newest of the ones that the other options leave.
+      - A backup that a wrong clock has put an hour or more into the future is the latest only where there is no other.
     type: str
     default: latest
   target_database:

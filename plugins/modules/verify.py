@@ -154,7 +154,7 @@ verified:
     seal_checked:
       description:
         - Whether the manifest was proven to be the one that was written.
-        - V(false) where no key of the keyring opens the backup.
+        - V(false) where no key of the keyring opens the backup, and where it is not sealed.
       type: bool
       sample: true
     rows:
