@@ -21,7 +21,9 @@ description:
     on it, M(vya.backupdb.retention), M(vya.backupdb.verify) and M(vya.backupdb.restore) among them.
   - A set that was copied before and is gone there is not sent again, if there is one of the same database as new as
     it. It was retired there then.
-  - A set whose manifest has changed since, by a rotation of keys, gets its new manifest there, too.
+  - A set whose manifest has changed since, by a rotation of keys, gets its new manifest there, too. Where the two
+    differ by anything else, one of them is damaged. Neither is replaced then, and the set fails with
+    V(manifest_invalid).
 author: The vya.backupdb authors (@vya)
 extends_documentation_fragment:
   - vya.backupdb.attributes

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -347,6 +348,83 @@ def test_a_manifest_that_was_wrapped_anew_is_sent_again(shop: Workshop, central:
     assert not same(shop, central)
     assert [entry["reason"] for entry in copy(shop, central).copied] == [OTHER_MANIFEST]
     assert same(shop, central)
+    assert copy(shop, central).planned == []
+
+
+def altered(manifest: str, what: str) -> str:
+    """A manifest with one character changed, or cut off."""
+    (key,) = (json.loads(manifest)["encryption"] or {"keys": [None]})["keys"]
+    changes = {
+        "rows": lambda: ('"rows": 1,', '"rows": 2,'),
+        "seal": lambda: ('"seal": "', '"seal": "A'),
+        "wrapped": lambda: (key["wrapped"][50:60], "A" * 10),
+        "id": lambda: (f'"{key["id"]}"', f'"{key["id"][::-1]}"'),
+        "cut off": lambda: (manifest[-100:], ""),
+    }
+    old, new = changes[what]()
+    assert old in manifest
+    return manifest.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("what", "encrypt"),
+    [("rows", True), ("seal", True), ("wrapped", True), ("id", True), ("cut off", True), ("rows", False)],
+)
+def test_a_damaged_manifest_does_not_replace_the_good_one_there(
+    what: str, encrypt: bool, shop: Workshop, central: Store, tmp_path: Path
+) -> None:
+    shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "app.db")), encrypt=encrypt)
+    assert len(copy(shop, central).copied) == 1
+    here, there = (folder / "manifest.json" for folder in (*shop.folders(), *central.sets()))
+    good = here.read_text()
+    here.write_text(altered(good, what))
+    for _turn in range(2):
+        done = copy(shop, central)
+        assert (done.copied, [entry["code"] for entry in done.failures]) == ([], ["manifest_invalid"])
+        assert str(here.parent) in done.failures[0]["error"]
+        assert str(there.parent) in done.failures[0]["error"] or what == "cut off"
+        assert there.read_text() == good
+    here.write_text(good)
+    assert copy(shop, central).planned == []
+
+
+@pytest.mark.parametrize("what", ["rows", "cut off"])
+def test_a_manifest_that_is_damaged_there_is_told(what: str, shop: Workshop, central: Store, tmp_path: Path) -> None:
+    """Which of two is the good one only their keys tell."""
+    shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "app.db")))
+    assert len(copy(shop, central).copied) == 1
+    (there,) = (folder / "manifest.json" for folder in central.sets())
+    there.write_text(altered(there.read_text(), what))
+    assert run_module("keyring", keyring=shop.keyring, rotate=True, repository=str(shop.root))["changed"]
+    (failure,) = copy(shop, central).failures
+    assert failure["code"] == "manifest_invalid"
+    assert str(there.parent) in failure["error"]
+
+
+def test_a_rotation_that_was_damaged_since_is_not_sent(shop: Workshop, central: Store, tmp_path: Path) -> None:
+    shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "app.db")))
+    assert len(copy(shop, central).copied) == 1
+    assert run_module("keyring", keyring=shop.keyring, rotate=True, repository=str(shop.root))["changed"]
+    (here,) = (folder / "manifest.json" for folder in shop.folders())
+    rotated = here.read_text()
+    here.write_text(rotated.replace('"wrapped": "gAAAA', '"wrapped": "gAAA'))
+    assert [entry["code"] for entry in copy(shop, central).failures] == ["manifest_invalid"]
+    here.write_text(rotated)
+    assert len(copy(shop, central).copied) == 1
+    assert same(shop, central)
+
+
+def test_a_copy_that_was_not_noted_is_noted_where_it_is_the_same(
+    shop: Workshop, central: Store, tmp_path: Path
+) -> None:
+    shop.back_up_one(sqlite.instance(noise(tmp_path / "data" / "app.db")))
+    assert len(copy(shop, central).copied) == 1
+    (there,) = (folder / "manifest.json" for folder in central.sets())
+    before = there.stat().st_ino
+    for record in shop.root.rglob(".records/*.json"):
+        record.unlink()
+    assert [entry["reason"] for entry in copy(shop, central).copied] == [OTHER_MANIFEST]
+    assert there.stat().st_ino == before
     assert copy(shop, central).planned == []
 
 

@@ -17,6 +17,7 @@ from ..audit import Note, note_nothing
 from ..errors import (
     BackupdbError,
     ConnectionFailedError,
+    ManifestInvalidError,
     PermissionDeniedError,
     RecordInvalidError,
     RepositoryError,
@@ -27,7 +28,7 @@ from ..repository import layout
 from ..repository.catalog import Found, Selection, find
 from ..repository.local import BackupSet, LocalRepository, file_sha256, translated_os_errors
 from ..repository.lock import exclusive
-from ..repository.manifest import format_time
+from ..repository.manifest import format_time, manifest_in, only_rewrapped
 from ..repository.records import Copy, change_record, read_record
 from ..repository.removal import reading
 from ..repository.sftp import SftpRepository
@@ -163,12 +164,38 @@ class _Copying:
             if reason == MISSING:
                 self._far.send(backup, candidate.place)
             else:
-                self._far.send_manifest(backup, candidate.place)
+                self._send_rotated(candidate)
             copy = Copy(str(self._to), format_time(datetime.now(UTC)), candidate.manifest)
             change_record(self._repository, backup, lambda record: record.with_copy(copy))
         facts = {"duration_seconds": round(time.monotonic() - clock, 3), "path": f"{self._to.folder}/{candidate.place}"}
         self._outcome.copied.append({**candidate.entry(), "reason": reason, **facts})
         self._tell(candidate, "ok", stored_bytes=backup.manifest.stored_bytes)
+
+    def _send_rotated(self, candidate: _Candidate) -> None:
+        """Sends the manifest of a set that is there, where a rotation of keys has changed the one here.
+
+        Raises ManifestInvalidError where anything else did: the one there may be the only good one.
+        """
+        path = candidate.backup.path / layout.MANIFEST
+        content = path.read_bytes()
+        here = manifest_in(content, path)
+        try:
+            there = self._far.read_manifest(candidate.place)
+        except ManifestInvalidError:
+            raise self._differing(candidate) from None
+        if here == there:
+            return
+        if not only_rewrapped(there, here):
+            raise self._differing(candidate)
+        self._far.send_manifest(content, candidate.place)
+
+    def _differing(self, candidate: _Candidate) -> ManifestInvalidError:
+        backup = candidate.backup
+        return ManifestInvalidError(
+            f"The manifests of backup {backup.manifest.id} in {backup.path} and in {self._to}/{candidate.place} differ "
+            "by more than a rotation of keys, so one of them is damaged and none was copied. Verify both with the "
+            "module verify and the level decrypt, and put the good one in the place of the other."
+        )
 
     def _fail(self, candidate: _Candidate, error: BackupdbError) -> None:
         entry = {name: value for name, value in candidate.entry().items() if name != "stored_bytes"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ UNSEALED = "sha256:"
 LATER_FIELDS = {"accounts": 0}
 """Fields that the first sets of format 1 lack, and what that means."""
 
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_WRAPPED = re.compile(r"gAAAA[A-Za-z0-9_-]{135}")
+"""A Fernet token of a data key, which has 44 characters."""
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -183,14 +187,46 @@ def parse_manifest(value: Any, where: Path) -> Manifest:
     return Manifest(**{**{name: item for name, item in value.items() if name in known}, "parts": parts})
 
 
-def read_manifest(path: Path) -> tuple[Manifest, bytes]:
-    """The manifest in a file and its digest, taken from the file's own fields, known or not."""
+def manifest_in(content: bytes, where: Path) -> tuple[Manifest, bytes]:
+    """The manifest that a file has as its content, and its digest, taken from the file's own fields, known or not."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(content.decode())
+    except (ValueError, RecursionError):
+        raise ManifestInvalidError(f"{where} is not valid JSON: it is damaged or cut off.") from None
+    return parse_manifest(value, where), digest(value)
+
+
+def read_manifest(path: Path) -> tuple[Manifest, bytes]:
+    """The manifest in a file and its digest."""
+    try:
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ManifestInvalidError(f"{path} is missing.") from None
-    except (ValueError, RecursionError):
-        raise ManifestInvalidError(f"{path} is not valid JSON: it is damaged or cut off.") from None
     except OSError as error:
         raise ManifestInvalidError(f"{path} cannot be read: {error.strerror}.") from None
-    return parse_manifest(value, path), digest(value)
+    return manifest_in(content, path)
+
+
+def only_rewrapped(old: tuple[Manifest, bytes], new: tuple[Manifest, bytes]) -> bool:
+    """Whether a rotation of keys, and nothing else, may have made one manifest of another; each with its digest.
+
+    A rotation wraps the data key anew, for a key that is new in the manifest. Whether what was wrapped opens only the
+    key tells.
+    """
+    (before, old_digest), (after, new_digest) = old, new
+    added = [entry for entry in after.wrapped_keys if entry.get("id") not in before.key_ids]
+    wrapped_before = [entry.get("wrapped") for entry in before.wrapped_keys]
+    return (
+        (before.seal, old_digest) == (after.seal, new_digest)
+        and _keys_are_well_formed(after)
+        and bool(added)
+        and not any(entry["wrapped"] in wrapped_before for entry in added)
+    )
+
+
+def _keys_are_well_formed(manifest: Manifest) -> bool:
+    keys = (manifest.encryption or {}).get("keys")
+    return keys == manifest.wrapped_keys and all(
+        _KEY_ID.fullmatch(str(entry.get("id"))) and _WRAPPED.fullmatch(str(entry.get("wrapped")))
+        for entry in manifest.wrapped_keys
+    )

@@ -10,9 +10,10 @@ import hashlib
 import secrets
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from ..commands import SecretFile
 from ..errors import (
     BackupdbError,
     ChecksumMismatchError,
@@ -22,6 +23,7 @@ from ..errors import (
 )
 from . import layout
 from .local import BackupSet, checksums_text, file_sha256
+from .manifest import Manifest, manifest_in
 from .ssh import Connection, RefusedError, quoted
 
 _NOTHING = hashlib.sha256(b"").hexdigest()
@@ -240,10 +242,19 @@ class SftpRepository:
             "Verify it with the module verify; where it is whole, run again."
         )
 
-    def send_manifest(self, backup: BackupSet, place: PurePosixPath) -> None:
-        """Replaces the manifest of a set that is there, all at once: a key rotation may have changed the one here."""
+    def read_manifest(self, place: PurePosixPath) -> tuple[Manifest, bytes]:
+        """The manifest of a set that is there, and its digest; ManifestInvalidError where it is damaged."""
+        path = self._root / place / layout.MANIFEST
+        with closing(SecretFile("")) as got:
+            with self._told():
+                self._connection.batch([f"get {quoted(path)} {got.path}"], [got.fd])
+            content = Path(got.path).read_bytes()
+        return manifest_in(content, Path(f"{self._where}/{place}/{layout.MANIFEST}"))
+
+    def send_manifest(self, content: bytes, place: PurePosixPath) -> None:
+        """Replaces the manifest of a set that is there, all at once."""
         target = self._root / place / layout.MANIFEST
         new = target.with_name(layout.new_name(layout.MANIFEST))
-        with self._told():
-            self._connection.batch([f"put -f {quoted(backup.path / layout.MANIFEST)} {quoted(new)}"])
+        with closing(SecretFile(content.decode())) as source, self._told(len(content)):
+            self._connection.batch([f"put -f {source.path} {quoted(new)}"], [source.fd])
             self._connection.batch([f"rename {quoted(new)} {quoted(target)}"])

@@ -167,8 +167,9 @@ class Connection:
             f"{_CURES[kind].format(known_hosts=known_hosts)}"
         )
 
-    def batch(self, commands: Sequence[str]) -> list[list[str]]:
-        """Runs commands of sftp(1), and returns the lines that each of them printed.
+    def batch(self, commands: Sequence[str], fds: Sequence[int] = ()) -> list[list[str]]:
+        """Runs commands of sftp(1), and returns the lines that each of them printed. ``fds`` stay open for it: commands
+        may name them as ``/dev/fd/N``.
 
         The first that fails ends the batch, unless it has a ``-`` in front. Raises RefusedError, and
         ConnectionFailedError where the connection is lost.
@@ -177,7 +178,7 @@ class Connection:
         host = f"[{self.destination.host}]" if ":" in self.destination.host else self.destination.host
         argv = ["sftp", *self._options, "-b", script.path, "--", host]
         try:
-            child = Child(argv, stdout=subprocess.PIPE, pass_fds=[script.fd])
+            child = Child(argv, stdout=subprocess.PIPE, pass_fds=[script.fd, *fds])
         finally:
             script.close()
         printed = child.stdout.read().decode(errors="replace")
