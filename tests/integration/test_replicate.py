@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -27,15 +27,18 @@ import yaml
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
     ConnectionFailedError,
+    LockedError,
     TimedOutError,
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.limit import TimeLimit
+from ansible_collections.vya.backupdb.plugins.module_utils.operations import replicate as replication
 from ansible_collections.vya.backupdb.plugins.module_utils.operations.replicate import (
     OTHER_MANIFEST,
     Outcome,
     replicate,
 )
-from ansible_collections.vya.backupdb.plugins.module_utils.repository import sftp, ssh
+from ansible_collections.vya.backupdb.plugins.module_utils.repository import records, sftp, ssh
+from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import BackupSet, LocalRepository
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.ssh import RefusedError, parse_destination
 from kit import sqlite
 from kit.barehost import bare_host
@@ -43,6 +46,7 @@ from kit.central import Store, store
 from kit.modules import ModuleRun, run_module
 from kit.plays import Controller
 from kit.postgres import PostgresServer
+from kit.sets import MOMENT, publish
 from kit.sshd import make_key
 from kit.waiting import wait_for_run, wait_until
 from kit.workshop import HOST, Workshop
@@ -349,6 +353,86 @@ def test_a_manifest_that_was_wrapped_anew_is_sent_again(shop: Workshop, central:
     assert [entry["reason"] for entry in copy(shop, central).copied] == [OTHER_MANIFEST]
     assert same(shop, central)
     assert copy(shop, central).planned == []
+
+
+@pytest.mark.parametrize("cut_after", [0, 1, 2])
+def test_what_was_lost_is_all_sent_again_though_the_run_is_cut_off(
+    cut_after: int, central: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = LocalRepository(str(tmp_path / "repository"))
+    repository.prepare()
+    days = [publish(repository, MOMENT + timedelta(days=day)).manifest.id for day in range(4)]
+    assert len(replicate(repository, HOST, central.destination()).copied) == 4
+    shutil.rmtree(central.folder / HOST)
+    real, sent = sftp.SftpRepository.send, []
+
+    def cut(far: sftp.SftpRepository, backup: BackupSet, place: PurePosixPath) -> None:
+        if len(sent) == cut_after:
+            raise ConnectionFailedError("cut off")
+        sent.append(backup)
+        real(far, backup, place)
+
+    monkeypatch.setattr(sftp.SftpRepository, "send", cut)
+    assert len(replicate(repository, HOST, central.destination()).copied) == cut_after
+    monkeypatch.undo()
+    assert len(replicate(repository, HOST, central.destination()).copied) == 4 - cut_after
+    assert [path.name for path in central.sets()] == days
+    assert replicate(repository, HOST, central.destination()).settled == 4
+
+
+def test_what_was_lost_is_all_sent_again_though_a_killed_run_did_not_come_to_sending(
+    central: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = LocalRepository(str(tmp_path / "repository"))
+    repository.prepare()
+    for day in range(4):
+        publish(repository, MOMENT + timedelta(days=day))
+    assert len(replicate(repository, HOST, central.destination()).copied) == 4
+    shutil.rmtree(central.folder / HOST)
+    real, changed = records.change_record, []
+
+    def kill(*arguments: Any) -> Any:
+        if len(changed) == 2:
+            raise KeyboardInterrupt
+        changed.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(replication, "change_record", kill)
+    with pytest.raises(KeyboardInterrupt):
+        replicate(repository, HOST, central.destination())
+    assert central.sets() == []
+    monkeypatch.undo()
+    assert len(replicate(repository, HOST, central.destination()).copied) == 4
+
+
+def test_nothing_lost_is_sent_where_that_it_was_there_stays_noted(
+    central: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the ones that stay noted would look retired beside those that were sent."""
+    repository = LocalRepository(str(tmp_path / "repository"))
+    repository.prepare()
+    sets = [
+        publish(repository, MOMENT + timedelta(days=day), database=database)
+        for database in ("shop", "other")
+        for day in range(3)
+    ]
+    assert len(replicate(repository, HOST, central.destination()).copied) == 6
+    shutil.rmtree(central.folder / HOST)
+    real = records.change_record
+
+    def locked(repository: LocalRepository, backup: BackupSet, change: Any) -> Any:
+        if backup.path == sets[0].path:
+            raise LockedError("The records stay locked.")
+        return real(repository, backup, change)
+
+    monkeypatch.setattr(replication, "change_record", locked)
+    done = replicate(repository, HOST, central.destination())
+    assert {entry["database"] for entry in done.copied} == {"other"}
+    assert {(entry["database"], entry["code"]) for entry in done.failures} == {("shop", "locked")}
+    assert (len(done.copied), len(done.failures)) == (3, 3)
+    monkeypatch.undo()
+    assert len(replicate(repository, HOST, central.destination()).copied) == 3
+    assert len(central.sets()) == 6
 
 
 def altered(manifest: str, what: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -142,14 +142,28 @@ class _Copying:
         """Copies set by set; one's failure does not stop the others, but for that of the connection."""
         with suppress(RepositoryError, PermissionDeniedError):  # they do no harm
             self._far.remove_leftovers(candidate.place for candidate, _reason in due)
+        unforgotten = self._forget_lost(candidate for candidate, reason in due if reason == MISSING)
         failure: BackupdbError | None = None
         for candidate, reason in due:
             if not isinstance(failure, ConnectionFailedError):
-                failure = self._attempt(candidate, reason)
+                failure = unforgotten.get(candidate.subject) or self._attempt(candidate, reason)
             if failure and self._limit and self._limit.is_over:  # what was cut off has other words for it
                 self._fail(candidate, self._limit.error(f"backup {candidate.backup.manifest.id} was copied"))
             elif failure:
                 self._fail(candidate, failure)
+
+    def _forget_lost(self, missing: Iterable[_Candidate]) -> dict[PurePosixPath, BackupdbError]:
+        """Takes the notes of copies that were lost away, before any is sent: beside the first that is there again, the
+        others would look retired to the next run. Returns the subjects of which nothing may be sent, as a note stays,
+        and why."""
+        failures: dict[PurePosixPath, BackupdbError] = {}
+        for candidate in missing:
+            if candidate.copy is not None:
+                try:
+                    change_record(self._repository, candidate.backup, lambda record: record.without_copy(str(self._to)))
+                except BackupdbError as error:
+                    failures[candidate.subject] = error
+        return failures
 
     def _attempt(self, candidate: _Candidate, reason: str) -> BackupdbError | None:
         try:

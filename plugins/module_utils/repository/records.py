@@ -97,6 +97,9 @@ class SetRecord:
     def with_copy(self, copy: Copy) -> SetRecord:
         return replace(self, copies=(*(other for other in self.copies if other.to != copy.to), copy))
 
+    def without_copy(self, place: str) -> SetRecord:
+        return replace(self, copies=tuple(copy for copy in self.copies if copy.to != place))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
