@@ -604,3 +604,23 @@ def test_the_guide_sets_up_an_account_of_its_own(shop: Workshop, tmp_path: Path)
         shop.back_up_one(sqlite.instance(tmp_path / "data"))
         refused = replicate(shop.repository, HOST, parse_destination(to, "to"))
         assert {entry["code"] for entry in refused.failures} == {"permission_denied"}, refused.failures
+
+
+def test_the_guide_finds_the_sets_that_only_an_old_key_opens(shop: Workshop, central: Store, tmp_path: Path) -> None:
+    files = sqlite.instance(noise(tmp_path / "data" / "app.db"))
+    for _turn in range(2):
+        shop.back_up_one(files)
+    assert len(copy(shop, central).copied) == 2
+    assert len(run_module("retention", repository=str(shop.root), keep_last=1)["removed"]) == 1
+    keys = {"keyring": shop.keyring, "repository": str(shop.root)}
+    old = run_module("keyring", **keys, rotate=True)["keys"][1]["id"]
+    assert len(copy(shop, central).copied) == 1
+
+    (command,) = [block.removeprefix("# ") for block in blocks("console") if "grep" in block]
+    command = command.replace("5d41402abc4b2a76", old).replace("/srv/backups/db1", f"'{central.folder}'")
+    found = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+    oldest = central.sets()[0]
+    assert found == f"{oldest}/manifest.json\n"
+    assert "failed" not in run_module("keyring", **keys, key=old, state="absent")
+    proven = run_module("verify", repository=str(central.folder), keyring=shop.keyring, level="decrypt")
+    assert [(entry["id"], entry["code"]) for entry in proven["failures"]] == [(oldest.name, "key_missing")]
