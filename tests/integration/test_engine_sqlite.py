@@ -397,6 +397,21 @@ def test_a_hot_journal_is_not_taken_for_data(folder: Path, parts: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_hot_journal_is_seen_though_the_header_speaks_of_a_log(folder: Path, parts: Path) -> None:
+    """As when a process dies that copies a database in WAL mode over one with a rollback journal."""
+    path = make(folder / "hot.db", *numbers(5000))
+    with crashed(path, "PRAGMA cache_size = 5", "BEGIN", "UPDATE numbers SET words = replace(words, '0', 'x')"):
+        assert (folder / "hot.db-journal").stat().st_size > 0
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\2\2")
+    before = path.read_bytes()
+    with pytest.raises(DatabaseCorruptError, match="left in the middle of a transaction"):
+        take(instance(folder), "hot.db", parts)
+    assert path.read_bytes() == before
+    assert beside(path) == {"new.db", "hot.db", "hot.db-journal"}
+
+
 def test_broken_rules_are_warnings_not_damage(folder: Path, parts: Path) -> None:
     path = make(
         folder / "loose.db",

@@ -71,12 +71,26 @@ def _copy(instance: Instance, name: str, path: Path, copy: Copy, hold: bool, **p
             driver(connection).backup(copy.writer, pages=STEP_PAGES, progress=progress, sleep=0)
 
 
+def _length(path: Path) -> int:
+    """The size of a file; 0 where it is not there."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _has_journal(path: Path) -> bool:
+    """Whether there may be more to a database than its file: a log, or a journal that is to be rolled back.
+
+    A database whose header speaks of a log can have a hot journal too: a process died that copied another one into it.
+    """
+    return any(_length(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
+
+
 def _mark(path: Path) -> tuple[bytes, int, int, int, int] | None:
     """What every write to a database at rest in WAL mode changes; None for one that is in use or in another mode."""
     header = read_header(path)
-    with suppress(FileNotFoundError):
-        if path.with_name(f"{path.name}-wal").stat().st_size:
-            return None
+    if _has_journal(path):
+        return None
     if header[VERSIONS : VERSIONS + 2] != WAL:
         return None
     status = path.stat()
@@ -112,10 +126,7 @@ def _fill(instance: Instance, name: str, path: Path, copy: Copy) -> None:
 
 
 def _size(path: Path) -> int:
-    size = path.stat().st_size
-    with suppress(FileNotFoundError):
-        size += path.with_name(f"{path.name}-wal").stat().st_size
-    return size
+    return path.stat().st_size + _length(path.with_name(f"{path.name}-wal"))
 
 
 class _FilePart(Part):
