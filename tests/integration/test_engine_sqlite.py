@@ -11,14 +11,18 @@ import pwd
 import resource
 import signal
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils import scratch
+from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import (
     Database,
     RestoreRequest,
@@ -30,6 +34,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import inspect as sqlite_inspect
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import scratch as sqlite_scratch
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import snapshot as sqlite_snapshot
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.copy import Copy
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.engine import SQLite
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     BackupdbError,
@@ -319,6 +324,7 @@ sys.path[:0] = sys.argv[1:3]
 from kit.sqlite import instance
 from pathlib import Path
 from ansible_collections.vya.backupdb.plugins.module_utils import scratch
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.copy import Copy
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite.engine import SQLite
 scratch.MEMORY_FOLDER = Path(sys.argv[4])
 with SQLite(instance(sys.argv[3])).snapshot("new.db", 1):
@@ -385,6 +391,60 @@ def test_a_database_at_rest_that_wakes_up_is_copied_again(
     monkeypatch.setattr(sqlite_snapshot, "_copy", copy_then_change)
     assert take(instance(folder), "wal.db", parts).inventory.rows == 11
     assert [parameters.get("immutable") for parameters in copied] == [1, None]
+
+
+IMPATIENT = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+try:
+    connection.execute("UPDATE numbers SET words = 'torn' WHERE number % 1000 = 0")
+    print("written")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("other", ["link.db", "hard link", "gone.db"])
+def test_a_copy_keeps_its_lock_whatever_other_threads_do(
+    folder: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Another name of the same file is copied beside it, or the folder is listed for what is not there."""
+    path = make(folder / "live", *numbers(5000))
+    (folder / "link.db").symlink_to(path)
+    os.link(path, folder / "hard link")
+    watch, copy, outcomes = sqlite_snapshot._watch, sqlite_snapshot._copy, list[str]()
+
+    def ask_for_the_other() -> None:
+        with suppress(NotFoundError), engine(folder).snapshot(other, 1):
+            pass
+
+    thread = threading.Thread(target=ask_for_the_other)
+
+    def watch_and_disturb(*arguments: Any) -> Any:
+        progress = watch(*arguments)
+
+        def disturb(*numbers: int) -> None:
+            if not outcomes:
+                outcomes.append("disturbed")
+                thread.start()
+                thread.join(0.5)
+                command = [sys.executable, "-c", IMPATIENT, path]
+                outcomes.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            progress(*numbers)
+
+        return disturb
+
+    def copy_under_one_lock(instance: Instance, name: str, path: Path, into: Copy, hold: bool) -> None:
+        assert not hold
+        copy(instance, name, path, into, hold=True)
+
+    monkeypatch.setattr(sqlite_snapshot, "STEP_PAGES", 16)
+    monkeypatch.setattr(sqlite_snapshot, "_watch", watch_and_disturb)
+    monkeypatch.setattr(sqlite_snapshot, "_copy", copy_under_one_lock)
+    take(instance(folder), "live", parts)
+    thread.join()
+    assert outcomes == ["disturbed", "database is locked\n"]
+    assert query(parts / "database.sqlite3", "SELECT count(*) FROM numbers WHERE words = 'torn'") == [(0,)]
 
 
 def test_a_hot_journal_is_not_taken_for_data(folder: Path, parts: Path) -> None:

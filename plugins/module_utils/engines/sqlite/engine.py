@@ -28,7 +28,7 @@ from ...errors import (
 )
 from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
 from .connect import opened, translated
-from .files import HEADER, Files
+from .files import HEADER, Files, taken
 
 PAGE_SIZE, PAGES = slice(16, 18), slice(28, 32)
 """Where a file says the size of its pages and their number (sqlite.org, "Database File Format", 1.3)."""
@@ -76,7 +76,7 @@ class SQLite(Engine):
         from .inspect import objects, tables_of
         from .snapshot import at_rest
 
-        with translated(self.instance, name):
+        with translated(self.instance, name), taken(path):
             parameters = {"immutable": 1} if at_rest(path) else {}
             with opened(path, **parameters) as connection:
                 return tables_of(objects(connection))

@@ -9,7 +9,9 @@ import grp
 import os
 import pwd
 import re
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +32,34 @@ _MAGIC = re.compile(r"[*?\[]")
 _COMPANION = f"({'|'.join(COMPANIONS)})?"
 _LEFTOVER = rf"{_COMPANION}\.[0-9a-f]{{8}}{re.escape(RESTORING)}{_COMPANION}"
 
+_turns = threading.Condition()
+_taken: set[tuple[int, int]] = set()
+"""Device and inode of the files that connections of this process have open."""
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[None]:
+    """Nobody else in this process opens the file meanwhile, under whatever name; waits until nobody has it open.
+
+    POSIX drops all locks of a process on a file when it closes any descriptor of it (sqlite.org, "How To Corrupt An
+    SQLite Database File", 2.2): a copy would go on without its lock while others write.
+    """
+    identity = _identity(path)
+    with _turns:
+        _turns.wait_for(lambda: identity not in _taken)
+        _taken.add(identity)
+    try:
+        yield
+    finally:
+        with _turns:
+            _taken.remove(identity)
+            _turns.notify_all()
+
 
 def companions(path: Path) -> list[Path]:
     """The journals that SQLite keeps beside a database file, there or not."""
@@ -43,11 +73,7 @@ def leftovers(target: Path) -> list[Path]:
 
 
 def read_header(path: Path) -> bytes:
-    """The first 100 bytes of a file.
-
-    POSIX drops all locks of a process on a file when it closes any descriptor of it, so this must not run while a
-    connection of this process has the file open (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
-    """
+    """The first 100 bytes of a file. Must not run while a connection of this process has it open (see ``taken``)."""
     with path.open("rb") as stream:
         return stream.read(100)
 
@@ -65,7 +91,9 @@ def attributes(path: Path) -> dict[str, Any]:
 
 def _is_database(path: Path) -> bool:
     header = b""
-    with suppress(OSError):  # what may not be read might be one: its backup will say why it fails
+    with suppress(OSError), _turns:  # what may not be read might be one: its backup will say why it fails
+        if _identity(path) in _taken:
+            return True
         header = read_header(path)
     return header.startswith(HEADER) or (not header and path.suffix in SUFFIXES)
 

@@ -20,7 +20,7 @@ from ..base import Inventory, Part, Snapshot
 from ..connect import run_quoted
 from .connect import busy, driver, opened, translated
 from .copy import VERSIONS, WAL, Copy, empty_copy
-from .files import attributes, read_header
+from .files import attributes, read_header, taken
 from .inspect import inventory
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -98,7 +98,10 @@ def _mark(path: Path) -> tuple[bytes, int, int, int, int] | None:
 
 
 def at_rest(path: Path) -> bool:
-    """Whether a database is in WAL mode and nobody has it open: then it can be read without locks and companions."""
+    """Whether a database is in WAL mode and nobody has it open: then it can be read without locks and companions.
+
+    The caller has the file taken, as ``files.taken`` says.
+    """
     return _mark(path) is not None
 
 
@@ -168,7 +171,8 @@ def take_snapshot(instance: Instance, name: str, path: Path) -> Iterator[FileSna
     with ExitStack() as stack:
         with translated(instance, name):
             copy = stack.enter_context(empty_copy(_size(path)))
-            _fill(instance, name, path, copy)
+            with taken(path):
+                _fill(instance, name, path, copy)
             versions = os.pread(copy.stream.fileno(), 2, VERSIONS)
             with copy.reading() as connection:
                 facts = inventory(connection, f"Database {name} of instance {instance.id}")
