@@ -54,6 +54,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
 )
 from kit.roundtrip import PlainSource, bring_back, take
 from kit.sqlite import (
+    all_settled,
     beside,
     change,
     crashed,
@@ -307,6 +308,7 @@ def test_nothing_has_a_name_while_a_snapshot_is_open(
     disk = tmp_path / "disk"
     disk.mkdir()
     monkeypatch.setenv("TMPDIR", str(disk))
+    all_settled(monkeypatch)
     make(folder / "wal.db", *numbers(2000), mode="wal")
     with engine(folder).snapshot("wal.db", 1):
         unnamed = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink() and disk in fd.readlink().parents]
@@ -375,9 +377,37 @@ def test_a_busy_writer_neither_waits_long_nor_stops_the_copy(
     assert longest < 15
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_only_a_database_that_was_written_long_ago_is_read_without_locks(
+    folder: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """Times of files are as coarse as the clock of their file system: within one tick of it a write changes none."""
+    all_settled(monkeypatch, settled)
+    path = make(folder / "wal.db", *numbers(10), mode="wal")
+    immutable: list[int | None] = []
+    original = sqlite_snapshot._copy
+
+    def copy(*arguments: Any, **parameters: Any) -> None:
+        immutable.append(parameters.get("immutable"))
+        original(*arguments, **parameters)
+
+    monkeypatch.setattr(sqlite_snapshot, "_copy", copy)
+    assert take(instance(path), "wal.db", parts).inventory.rows == 10
+    assert immutable == [1 if settled else None]
+
+
+@pytest.mark.parametrize(("age", "settled"), [(2.5, False), (3.5, True)])
+def test_three_seconds_are_long_ago(monkeypatch: pytest.MonkeyPatch, age: float, settled: bool) -> None:
+    monkeypatch.setattr(sqlite_snapshot, "_now", lambda: 1_000_000 + age)
+    for written, touched in ((1_000_000, 999_000), (999_000, 1_000_000)):
+        mark = sqlite_snapshot._Mark(b"", 1, 1, written * 10**9, touched * 10**9)
+        assert mark.is_settled is settled
+
+
 def test_a_database_at_rest_that_wakes_up_is_copied_again(
     folder: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    all_settled(monkeypatch)
     path = make(folder / "wal.db", *numbers(10), mode="wal")
     copied: list[dict[str, Any]] = []
     original = sqlite_snapshot._copy

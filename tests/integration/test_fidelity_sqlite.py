@@ -18,6 +18,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
 )
 from kit.roundtrip import bring_back, take
 from kit.sqlite import (
+    all_settled,
     beside,
     change,
     crashed,
@@ -322,7 +323,8 @@ NAMES = ["with space.db", "ünïcödé 🐘.db", "what?#%20&a=b.db", "quote'\".d
          "no suffix", "-dash.db", "per%cent.db", "trip-journal", "not UTF-8 \udce9.db"]  # fmt: skip
 
 
-def test_line_49_names(tmp_path: Path) -> None:
+def test_line_49_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_settled(monkeypatch)
     folder = tmp_path / "fol der?#%"
     folder.mkdir()
     for number, name in enumerate(NAMES):
@@ -381,7 +383,8 @@ def test_line_49_empty_file_and_empty_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_line_49_read_only_folder(mode: str) -> None:
+def test_line_49_read_only_folder(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    all_settled(monkeypatch)
     with public_folder() as folder:
         shut, parts = folder / "shut", folder / "parts"
         shut.mkdir()

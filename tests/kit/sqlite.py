@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.sqlite import snapshot
 
 NOBODY = 65534
 
@@ -44,6 +47,11 @@ def numbers(count: int, table: str = "numbers") -> tuple[str, str]:
         f"WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < {count}) "
         f"INSERT INTO {table} SELECT n, printf('%0100d', n) FROM up",
     )
+
+
+def all_settled(monkeypatch: pytest.MonkeyPatch, are_they: bool = True) -> None:
+    """Databases count as written long ago, or as written a moment ago, whatever the clock says."""
+    monkeypatch.setattr(snapshot, "SETTLED_SECONDS", -math.inf if are_they else math.inf)
 
 
 def query(path: Path, statement: str) -> list[tuple[object, ...]]:

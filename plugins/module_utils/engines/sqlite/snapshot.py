@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from time import time as _now
+from typing import BinaryIO, NamedTuple
 
 from ...config import Instance
 from ...errors import ToolFailedError
@@ -31,6 +32,10 @@ STEP_PAGES = 256
 
 MOST_RESTARTS = 5
 """After so many writes of others, each of which starts the copy anew, the copy keeps its lock until it is done."""
+
+SETTLED_SECONDS = 3.0
+"""A file that was written so lately may be written again without its times telling: they are as coarse as the clock of
+its file system, which is 1 s for ext4 with small inodes and 2 s at worst (FAT)."""
 
 PART = "database.sqlite3"
 KIND = "file"
@@ -86,15 +91,30 @@ def _has_journal(path: Path) -> bool:
     return any(_length(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
 
 
-def _mark(path: Path) -> tuple[bytes, int, int, int, int] | None:
-    """What every write to a database at rest in WAL mode changes; None for one that is in use or in another mode."""
+class _Mark(NamedTuple):
+    """What every write to a database at rest in WAL mode changes."""
+
+    header: bytes
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next write is certain to change the times, too."""
+        return _now() - max(self.modified_ns, self.changed_ns) / 1e9 > SETTLED_SECONDS
+
+
+def _mark(path: Path) -> _Mark | None:
+    """None for a database that is in use or in another mode."""
     header = read_header(path)
     if _has_journal(path):
         return None
     if header[VERSIONS : VERSIONS + 2] != WAL:
         return None
     status = path.stat()
-    return header, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return _Mark(header, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def at_rest(path: Path) -> bool:
@@ -111,12 +131,13 @@ def _fill(instance: Instance, name: str, path: Path, copy: Copy) -> None:
     In WAL mode one read transaction over all steps holds up nobody. With a rollback journal a read transaction keeps
     writers out, so each step has its own, and a write in between starts the copy anew.
     A database in WAL mode that nobody has open is read without locks: locking it would make SQLite create its log and
-    index, which needs write permission and leaves two files behind. If it changed meanwhile, the copy is made again.
+    index, which needs write permission and leaves two files behind. If it changed meanwhile, the copy is made again;
+    where that could not be seen, because it was written a moment ago, it is locked like any other.
     """
     if not path.stat().st_size:  # SQLite would make a database of one page of it
         return
     before = _mark(path)
-    if before:
+    if before and before.is_settled:
         with suppress(sqlite3.Error, sa.exc.DBAPIError):
             _copy(instance, name, path, copy, hold=False, immutable=1)
             if _mark(path) == before:
