@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from ansible_collections.vya.backupdb.plugins.module_utils import scratch
+from ansible_collections.vya.backupdb.plugins.module_utils import mount, scratch
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import (
     Database,
@@ -106,11 +106,12 @@ def source(folder: Path, parts: Path) -> PlainSource:
 # What there is
 
 
-def test_a_folder_holds_databases_by_their_header(folder: Path) -> None:
+def test_a_folder_holds_databases_by_their_names_or_headers(folder: Path) -> None:
     make(folder / "b", *numbers(1), mode="wal")
     (folder / "empty.sqlite3").touch()
     (folder / "empty.txt").touch()
-    (folder / "text.db").write_text("no database at all")
+    (folder / "text").write_text("no database at all")
+    (folder / "text.db.gz").write_text("no database at all")
     (folder / "below").mkdir()
     make(folder / "below" / "deep.db", *numbers(1))
     (folder / "link.db").symlink_to(folder / "below" / "deep.db")
@@ -122,6 +123,29 @@ def test_a_folder_holds_databases_by_their_header(folder: Path) -> None:
     assert list(found) == ["b", "empty.sqlite3", "link.db", "new.db"]
     assert found["new.db"].size_bytes == (folder / "new.db").stat().st_size
     assert (found["new.db"].tables, found["empty.sqlite3"].tables) == (1, 0)
+
+
+@pytest.mark.parametrize("suffix", [".db", ".db3", ".sqlite", ".sqlite3"])
+def test_a_database_with_a_destroyed_header_does_not_vanish(folder: Path, parts: Path, suffix: str) -> None:
+    path = make(folder / f"shop{suffix}", *numbers(100))
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+    assert names(folder) == ["new.db", path.name]
+    with pytest.raises(DatabaseCorruptError, match=r"is not a database\. If it was one, restore it .*, leave"):
+        take(instance(folder), path.name, parts)
+
+
+def test_a_folder_whose_file_system_is_not_mounted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fstab = folder.parent / "fstab"
+    fstab.write_text(f"tmpfs {folder.parent} tmpfs rw 0 0\n")
+    monkeypatch.setattr(mount, "FSTAB", fstab)
+    for path in (folder, folder / "new.db", folder / "*.db"):
+        with pytest.raises(ConnectionFailedError, match=r"folder .* of instance files is not there: .* mounted on"):
+            engine(path).server()
+        with pytest.raises(ConnectionFailedError, match="Mount it, then run again"):
+            engine(path).database_names()
+    fstab.write_text(f"tmpfs {folder.parent} tmpfs rw,noauto 0 0\n")
+    assert names(folder) == ["new.db"]
 
 
 def test_listing_changes_nothing(folder: Path) -> None:

@@ -17,7 +17,7 @@ MODULES = [path for path in sorted((ROOT / "plugins" / "modules").glob("*.py")) 
 
 # Bottom first. A file imports from its own layer and from those below it; redaction is used everywhere.
 LAYERS = [
-    {"errors", "problems", "version", "security.redact"},
+    {"errors", "problems", "version", "mount", "security.redact"},
     {"streams", "stopping", "limit", "commands", "config", "scratch", "audit", "priority", "retention", "parallel"},
     {"engines", "users", "security", "repository"},
     {"operations"},

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.vya.backupdb.plugins.module_utils import mount
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import RepositoryEmptyError, RepositoryError
-from ansible_collections.vya.backupdb.plugins.module_utils.repository import mount
 from ansible_collections.vya.backupdb.plugins.module_utils.repository.local import LocalRepository
 from kit.sets import publish
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import BackupdbError, ChecksumMismatchError, NoSpaceError, RepositoryEmptyError, RepositoryError
+from ..mount import FSTAB, missing_mount
 from ..streams import read_chunks
 from . import layout
 from .lock import exclusive, try_lock
 from .manifest import Manifest, PartRecord, manifest_text, read_manifest
-from .mount import FSTAB, missing_mount
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

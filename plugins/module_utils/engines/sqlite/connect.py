@@ -67,6 +67,10 @@ _HOT_JOURNAL = (
     "Database {name} of instance {instance} was left in the middle of a transaction by a process that died. "
     "Open it once with its application or with sqlite3, which rolls the transaction back, then run again."
 )
+_NO_DATABASE = (
+    "Database {name} of instance {instance}: file is not a database. "
+    "If it was one, restore it from a backup; if it never was, leave it out with exclude."
+)
 
 
 def decode(raw: bytes) -> str:
@@ -130,6 +134,8 @@ def _of_sqlite(instance: Instance, name: str, error: BaseException) -> BackupdbE
     said = driver_sentence(error)
     if code == sqlite3.SQLITE_READONLY_ROLLBACK:
         return DatabaseCorruptError(_HOT_JOURNAL.format(name=name, instance=instance.id))
+    if code & _PRIMARY == sqlite3.SQLITE_NOTADB:
+        return DatabaseCorruptError(_NO_DATABASE.format(name=name, instance=instance.id))
     kind = TargetUnfitError if "same text encoding" in said else _ERRORS.get(code & _PRIMARY, QueryFailedError)
     if kind is DatabaseBusyError:
         return busy(instance, name)

@@ -17,13 +17,15 @@ from typing import Any
 
 from ...config import Instance
 from ...errors import ConnectionFailedError, InvalidConfigError, NotFoundError, PermissionDeniedError
+from ...mount import FSTAB, missing_mount
 from ..base import SCRATCH_PREFIX
 
 HEADER = b"SQLite format 3\0"
 """The first 16 bytes of every database that is not empty (Database File Format, 1.3)."""
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3")
-"""What names an empty or unreadable file a database; others need the header."""
+"""What names a file a database, whatever it holds: one whose header is destroyed must not vanish without a word. Others
+need the header."""
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 RESTORING = ".restoring"
@@ -90,12 +92,11 @@ def attributes(path: Path) -> dict[str, Any]:
 
 
 def _is_database(path: Path) -> bool:
-    header = b""
-    with suppress(OSError), _turns:  # what may not be read might be one: its backup will say why it fails
-        if _identity(path) in _taken:
-            return True
-        header = read_header(path)
-    return header.startswith(HEADER) or (not header and path.suffix in SUFFIXES)
+    if path.suffix in SUFFIXES:
+        return True
+    with suppress(OSError), _turns:
+        return _identity(path) in _taken or read_header(path).startswith(HEADER)
+    return False
 
 
 class Files:
@@ -129,6 +130,12 @@ class Files:
 
     def check_base(self) -> None:
         """Raises ConnectionFailedError or PermissionDeniedError where the base folder can't be used."""
+        place = missing_mount(self.base)
+        if place is not None:
+            raise ConnectionFailedError(
+                f"The folder {self.base} of instance {self._instance.id} is not there: {FSTAB} says that a file system "
+                f"is mounted on {place}, and none is. Mount it, then run again."
+            )
         if not self.base.is_dir():
             raise ConnectionFailedError(
                 f"The folder {self.base} of instance {self._instance.id} does not exist or cannot be reached. "

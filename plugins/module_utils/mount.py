@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vya.backupdb authors
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the file system is there on which a repository should be."""
+"""Whether the file system is there on which a folder should be."""
 
 from __future__ import annotations
 
