@@ -555,6 +555,19 @@ def test_broken_rules_are_warnings_not_damage(folder: Path, parts: Path) -> None
     assert restored.warnings == ["2 rows point to rows that do not exist, the first from table child."]
 
 
+def test_a_hard_link_is_told(folder: Path, parts: Path) -> None:
+    """The log stands beside the other name, and the copy lacks what is in it."""
+    (folder / "app").mkdir()
+    path = make(folder / "app" / "app.db", *numbers(10), mode="wal")
+    os.link(path, folder / "link.db")
+    with held(path, "PRAGMA wal_autocheckpoint = 0", "DELETE FROM numbers"):
+        source = take(instance(folder), "link.db", parts)
+    [warning] = source.inventory.warnings
+    assert warning.startswith("Database link.db of instance files is a file with 2 names (hard links).")
+    assert bring_back(source, instance(folder), "again.db").warnings == []
+    assert take(instance(folder), "again.db", parts).inventory.warnings == []
+
+
 def test_foreign_keys_that_fit_nothing(folder: Path, parts: Path) -> None:
     make(folder / "odd.db", "CREATE TABLE p (a)", "CREATE TABLE c (a REFERENCES p (a))", "INSERT INTO c VALUES (1)")
     [warning] = take(instance(folder), "odd.db", parts).inventory.warnings

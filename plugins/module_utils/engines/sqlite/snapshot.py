@@ -153,6 +153,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size + _length(path.with_name(f"{path.name}-wal"))
 
 
+def _warnings_of_links(path: Path, what: str) -> list[str]:
+    names = path.stat().st_nlink
+    if names == 1:
+        return []
+    return [
+        f"{what} is a file with {names} names (hard links). SQLite keeps the log beside the name that is opened: "
+        "what is in the log of another name than this one is not in the backup. Leave the file one name."
+    ]
+
+
 class _FilePart(Part):
     name = PART
     kind = KIND
@@ -195,8 +205,10 @@ def take_snapshot(instance: Instance, name: str, path: Path) -> Iterator[FileSna
             with taken(path):
                 _fill(instance, name, path, copy)
             versions = os.pread(copy.stream.fileno(), 2, VERSIONS)
+            what = f"Database {name} of instance {instance.id}"
             with copy.reading() as connection:
-                facts = inventory(connection, f"Database {name} of instance {instance.id}")
+                facts = inventory(connection, what)
+            facts.warnings += _warnings_of_links(path, what)
             facts.properties["journal_mode"] = "wal" if versions == WAL else "delete"
             facts.notes.update(attributes(path))
         yield FileSnapshot(copy, facts)
