@@ -870,6 +870,21 @@ with new_file(Path(sys.argv[3])) as path:
     assert beside(old) == {"new.db", "old.db"}
 
 
+@pytest.mark.parametrize("name", ["n" * 228, "n" * 229, "n" * 243 + ".db", "ü" * 121 + ".db"])
+def test_a_long_name_is_restored(folder: Path, source: PlainSource, name: str) -> None:
+    """SQLite itself needs room for -journal in the 255 bytes of a name."""
+    bring_back(source, instance(folder), name)
+    for suffix in ("", "-journal"):
+        left = f"{name.encode()[:228].decode(errors='ignore')}.00000000.restoring{suffix}"
+        (folder / left).touch()
+    assert names(folder) == sorted([name, "new.db"])
+    with crashed(folder / name, "PRAGMA journal_mode = WAL", "INSERT INTO numbers VALUES (99, 'in the log')"):
+        pass
+    bring_back(source, instance(folder), name, replace=True)
+    assert beside(folder / name) == {"new.db", name}
+    assert differences(folder / "new.db", folder / name) == []
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

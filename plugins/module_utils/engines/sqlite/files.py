@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import re
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,9 @@ RESTORING = ".restoring"
 _MAGIC = re.compile(r"[*?\[]")
 _COMPANION = f"({'|'.join(COMPANIONS)})?"
 _LEFTOVER = rf"{_COMPANION}\.[0-9a-f]{{8}}{re.escape(RESTORING)}{_COMPANION}"
+
+_LONGEST_NAME = 255
+_LONGEST_STEM = _LONGEST_NAME - len(f".01234567{RESTORING}") - len("-journal")
 
 _turns = threading.Condition()
 _taken: set[tuple[int, int]] = set()
@@ -68,9 +72,20 @@ def companions(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in COMPANIONS]
 
 
+def _stem(name: str) -> str:
+    """What the names of a file's unfinished restores begin with: its name, cut where more would not fit."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= _LONGEST_STEM else raw[:_LONGEST_STEM].decode(errors="ignore")
+
+
+def beside(path: Path) -> Path:
+    """A new name for an unfinished restore of a file, in the same folder."""
+    return path.with_name(f"{_stem(path.name)}.{secrets.token_hex(4)}{RESTORING}")
+
+
 def leftovers(target: Path) -> list[Path]:
     """Files that restores of a target left when they were killed."""
-    pattern = re.compile(re.escape(target.name) + _LEFTOVER)
+    pattern = re.compile(re.escape(_stem(target.name)) + _LEFTOVER)
     return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
 
 

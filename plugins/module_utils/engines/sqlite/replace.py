@@ -9,7 +9,6 @@ import fcntl
 import grp
 import os
 import pwd
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,14 +18,10 @@ from ...config import Instance
 from ...errors import DatabaseBusyError, DatabaseCorruptError
 from ..connect import run_quoted
 from .connect import opened, translated
-from .files import HEADER, RESTORING, attributes, companions, leftovers, read_header
+from .files import HEADER, attributes, beside, companions, leftovers, read_header
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{RESTORING}")
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -57,7 +52,7 @@ def new_file(target: Path) -> Iterator[Path]:
     """An empty private file on the target's file system; it goes with the context unless it was published."""
     with _parents(target.parent), ExitStack() as stack:
         _remove_leftovers(target)
-        path = _beside(target)
+        path = beside(target)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         stack.callback(os.close, descriptor)
         for file in (path, *companions(path)):
@@ -118,7 +113,7 @@ def _locked(instance: Instance, name: str, target: Path) -> Iterator[None]:
 @contextmanager
 def _companions_aside(target: Path) -> Iterator[None]:
     """Journals that nobody needs any more would be replayed into the new file; they go with success, else come back."""
-    aside = {file: _beside(file) for file in companions(target) if file.exists()}
+    aside = {file: beside(file) for file in companions(target) if file.exists()}
     with ExitStack() as back:
         for file, away in aside.items():
             file.rename(away)
