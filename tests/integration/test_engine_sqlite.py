@@ -183,6 +183,19 @@ def test_a_file_is_an_instance_with_one_database(folder: Path, source: PlainSour
     assert differences(folder / "new.db", folder / "gone.db") == []
 
 
+def test_a_file_without_a_suffix_that_was_lost_is_restored(folder: Path, source: PlainSource) -> None:
+    lost = folder / "app"
+    with pytest.raises(ConnectionFailedError, match="create the folder"):
+        engine(lost).check_restore(RestoreRequest(source, "other"))
+    engine(lost).check_restore(RestoreRequest(source, "app"))
+    with closing(engine(lost)) as opened:
+        assert not opened.exists("app")
+        opened.restore(RestoreRequest(source, "app"))
+        assert opened.database_names() == ["app"]
+    assert names(lost) == ["app"]
+    assert differences(folder / "new.db", lost) == []
+
+
 @pytest.mark.parametrize("path", ["gone.db", "gone", "gone/*.db"])
 def test_what_is_not_there(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConnectionFailedError, match="does not exist"):

@@ -105,8 +105,8 @@ class SQLite(Engine):
         from .tables import wanted_tables
         from .whole import database_part
 
-        self._files.check_base()
         path = self._target(request)
+        self._files.check_base()
         self._check_version(request)
         needed = database_part(request.source).raw_bytes
         if request.tables is not None:

@@ -194,7 +194,13 @@ class Files:
                 f"{database!r} is no name for a database of instance {self._instance.id}: "
                 f"it must be a path below {self.base}, without '..'."
             )
+        self._take_for_lost_file(database)
         return self.base / pure
+
+    def _take_for_lost_file(self, database: str) -> None:
+        """A path that is not there, and has no suffix that tells, was a file if what is asked for is named like it."""
+        if database == self._path.name and not self._pattern and not self._path.exists() and self._path.parent.is_dir():
+            self._file, self.base = self._path, self._path.parent
 
     def source(self, database: str) -> Path:
         """The real path of an existing database. Raises NotFoundError, InvalidConfigError."""
