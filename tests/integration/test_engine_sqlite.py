@@ -976,6 +976,33 @@ def test_a_table_of_another_encoding(folder: Path, source: PlainSource) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "plain AFTER DELETE ON main.numbers",
+        'quoted AFTER DELETE ON\n"MAIN" . numbers',
+        "bracketed AFTER DELETE ON [main].[numbers]",
+        '"a "" ON main.b" AFTER DELETE ON main.numbers',
+        "comment /* ON main. it's */ AFTER DELETE -- ON main.\n ON main.numbers",
+        "changed AFTER UPDATE OF words ON Main.numbers",
+        "simple AFTER DELETE ON numbers",
+    ],
+)
+def test_a_trigger_that_names_its_database(folder: Path, parts: Path, head: str) -> None:
+    body = "BEGIN DELETE FROM log WHERE w IN (SELECT main.w FROM log JOIN log AS main ON main.w = log.w); END"
+    statements = (*numbers(3), "CREATE TABLE log (w)", "INSERT INTO log VALUES (1)")
+    path = make(folder / "trigger.db", *statements, f"CREATE TRIGGER {head} {body}")
+    source = take(instance(folder), "trigger.db", parts)
+    bring_back(source, instance(folder), "again.db", tables=("log", "numbers"))
+    again = folder / "again.db"
+    triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    assert query(again, triggers) == query(path, triggers)
+    assert query(again, "SELECT sql LIKE '%JOIN log AS main ON main.w = log.w%' FROM sqlite_master "
+                        "WHERE type = 'trigger'") == [(1,)]  # fmt: skip
+    change(again, "UPDATE numbers SET words = ''", "DELETE FROM numbers")
+    assert query(again, "SELECT count(*) FROM log") == [(0,)]
+
+
 def test_a_table_whose_index_has_a_name_that_is_taken(folder: Path, source: PlainSource) -> None:
     path = make(folder / "old.db", *numbers(3, "older"), "CREATE INDEX by_words ON older (words)")
     before = path.read_bytes()

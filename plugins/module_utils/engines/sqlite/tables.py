@@ -26,6 +26,13 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 
 TARGET = "target"
 _HEAD = re.compile(r"CREATE (TABLE|INDEX|UNIQUE INDEX|TRIGGER) ")
+
+# The first ON of a trigger that is a word of its own, and no part of a name or a comment; then its database.
+_QUOTED = r""""[^"]*"|`[^`]*`|'[^']*'|\[[^]]*]"""
+_COMMENT = r"/\*.*?\*/|--[^\n]*"
+_ON = re.compile(rf"(?:{_QUOTED}|{_COMMENT}|/(?!\*)|-(?!-)|[^\"`'\[/-])*?\bON\b", re.IGNORECASE | re.DOTALL)
+_MAIN = re.compile(r"""\s*(main\b|"main"|`main`|'main'|\[main])\s*\.""", re.IGNORECASE)
+
 _ROWIDS = ("rowid", "_rowid_", "oid")
 
 
@@ -51,12 +58,22 @@ def _qualified(sql: str | None, name: str) -> str:
     """A statement of sqlite_schema, made to work on the attached database.
 
     SQLite stores statements with the first words in capitals, one space after each, and no database name (Database
-    File Format, 2.6, "Storage Of The SQL Database Schema").
+    File Format, 2.6, "Storage Of The SQL Database Schema"). The table of a trigger may have one: it means its own.
     """
     head = _HEAD.match(sql or "")
     if not head or sql is None:
         raise DatabaseCorruptError(f"The schema of the backup holds no usable statement for {name}.")
-    return f"{head[0]}{TARGET}.{sql[head.end() :]}"
+    rest = sql[head.end() :]
+    if head[1] == "TRIGGER":
+        rest = _on_its_own_table(rest)
+    return f"{head[0]}{TARGET}.{rest}"
+
+
+def _on_its_own_table(rest: str) -> str:
+    """A trigger's statement without the database name of its table (``ON main.t``), which forbids it anywhere else."""
+    if (on := _ON.match(rest)) and (main := _MAIN.match(rest, on.end())):
+        return f"{rest[: on.end()]} {rest[main.end() :]}"
+    return rest
 
 
 def _columns(connection: sa.Connection, name: str) -> list[str]:
