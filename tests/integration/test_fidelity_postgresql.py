@@ -438,3 +438,17 @@ def test_line_32_extension_that_the_target_lacks(server: PostgresServer, other: 
     with pytest.raises(TargetUnfitError, match="cannot install: vya_only_here"):
         bring_back(source, other.instance(), "extended")
     server.drop("extended", "extended 2")
+
+
+def test_nulls_in_arrays_whatever_the_target_sets(way: str, server: PostgresServer, tmp_path: Path) -> None:
+    server.create("holes", "CREATE TABLE t AS SELECT 1 AS id, ARRAY['a', NULL] AS v")
+    server.run("postgres", "ALTER ROLE postgres SET array_nulls = off")
+    server.run("holes", "ALTER DATABASE holes SET array_nulls = off")
+    try:
+        source = take_and_restore(server, server, "holes", tmp_path, "holes 2")
+        bring_back(source, server.instance(), "holes", replace=True, tables=("public.t",))
+    finally:
+        server.run("postgres", "ALTER ROLE postgres RESET array_nulls")
+    for database in ("holes", "holes 2"):
+        assert server.value(database, "SELECT array_to_json(v)::text FROM t") == '["a",null]'
+    server.drop("holes", "holes 2")

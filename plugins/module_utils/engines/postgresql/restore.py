@@ -27,9 +27,9 @@ from .tools import PSQL, Client, inherited, told
 SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "
     "SET idle_in_transaction_session_timeout = 0; SET search_path = ''; SET xmloption = content; "
-    "SET check_function_bodies = false; SET client_min_messages = warning"
+    "SET check_function_bodies = false; SET client_min_messages = warning; SET array_nulls = on"
 )
-"""As pg_restore sets its own sessions."""
+"""As pg_restore sets its own sessions, and what it leaves to the settings of role and database."""
 
 
 @contextmanager
@@ -85,9 +85,9 @@ def _shared_jobs(source: Source, copies: Sequence[StoredPart], jobs: int) -> tup
     return for_archive, max(1, jobs - for_archive)
 
 
-_UNWAITING = "-c synchronous_commit=off"
+_LOADING = "-c synchronous_commit=off -c array_nulls=on"
 """Nothing waits for the disk while a database is loaded that nobody has yet. When it is given its name, that commit
-waits until all before it is on the disk (PostgreSQL manual, "Asynchronous Commit")."""
+waits until all before it is on the disk (PostgreSQL manual, "Asynchronous Commit"). NULL within an array is no text."""
 
 
 class WholeRestore:
@@ -112,7 +112,7 @@ class WholeRestore:
 
     def _load(self, target: Staging, archive: BinaryIO) -> None:
         copies = [part for part in self._source.parts if part.kind == "copy"]
-        with Client(self._instance, target.name, _UNWAITING) as client:
+        with Client(self._instance, target.name, _LOADING) as client:
             section = partial(self._section, client, archive)
             section("pre-data", 1)
             for_archive, for_copies = _shared_jobs(self._source, copies, self._request.jobs)
