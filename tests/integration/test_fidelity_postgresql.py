@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.postgres import PostgresServer
+from kit.postgres import PostgresServer, running
 from kit.postgres_cases import CASES, PROBES, ROLES
 from kit.postgres_compare import facts, properties, rows, schema_text
 from kit.postgres_tools import fake_tools
@@ -452,3 +454,50 @@ def test_nulls_in_arrays_whatever_the_target_sets(way: str, server: PostgresServ
     for database in ("holes", "holes 2"):
         assert server.value(database, "SELECT array_to_json(v)::text FROM t") == '["a",null]'
     server.drop("holes", "holes 2")
+
+
+@pytest.fixture(scope="module")
+def yen() -> Iterator[PostgresServer]:
+    """A server whose money has no decimals, unless it is told otherwise."""
+    with tempfile.TemporaryDirectory(prefix="vya-locales-") as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder).chmod(0o755)
+        subprocess.run(["localedef", "-i", "ja_JP", "-f", "UTF-8", f"{folder}/ja_JP.UTF-8"], check=True)
+        patch.setenv("LOCPATH", folder)
+        with running({}, lc_monetary="ja_JP.UTF-8") as server:
+            yield server
+
+
+MONEY = {
+    "plain": ["CREATE TABLE plain AS SELECT money '12' AS v"],
+    "listed": ["CREATE TABLE listed AS SELECT ARRAY[money '12'] AS v"],
+    "limited": ["CREATE DOMAIN price AS money", "CREATE TABLE limited AS SELECT price '12' AS v"],
+    "spread": ["CREATE TYPE prices AS RANGE (subtype = money)", "CREATE TABLE spread AS SELECT prices '[1,12]' AS v"],
+    "joined": ["CREATE TYPE offer AS (price money)", "CREATE TABLE joined AS SELECT ROW(money '12')::offer AS v"],
+}
+
+
+def test_money_between_locales(way: str, yen: PostgresServer, other: PostgresServer, tmp_path: Path) -> None:
+    """The text of money is read by the locale: 12 with two decimals more is 1200."""
+
+    def amounts(server: PostgresServer, database: str) -> list[object]:
+        tables = ", ".join(f"(SELECT v::text FROM {table})" for table in MONEY)
+        return server.run(database, "SET lc_monetary = 'C'", f"SELECT {tables}")
+
+    yen.create("priced", *(statement for statements in MONEY.values() for statement in statements))
+    before = amounts(yen, "priced")
+    source = take_and_restore(yen, other, "priced", tmp_path)
+    yen.run("postgres", "ALTER DATABASE priced SET lc_monetary = 'C'")
+    bring_back(source, yen.instance(), "priced", replace=True, tables=tuple(source.inventory.notes["tables"]))
+    take_and_restore(other, yen, "priced", tmp_path, "priced 2")
+    assert amounts(yen, "priced") == amounts(yen, "priced 2") == amounts(other, "priced") == before
+    yen.drop("priced", "priced 2")
+    other.drop("priced")
+
+
+@pytest.mark.parametrize("statements", [["CREATE TABLE t (v numeric)"], *MONEY.values()])
+def test_only_money_needs_a_locale(statements: list[str], server: PostgresServer, tmp_path: Path) -> None:
+    """Some poolers refuse sessions with options of their own."""
+    server.create("priced", *statements)
+    notes = take(server.instance(), "priced", tmp_path).inventory.notes
+    assert ("lc_monetary" in notes) == (statements in MONEY.values())
+    server.drop("priced")

@@ -123,6 +123,19 @@ def hashed_enums(connection: sa.Connection) -> set[int]:
     return {oid for (oid,) in found}
 
 
+def holds_money(connection: sa.Connection) -> bool:
+    """Whether any column, domain or range is of the type money."""
+    return bool(
+        connection.execute(
+            sa.text("""
+                WITH money AS (SELECT unnest(ARRAY['money'::regtype, 'money[]'::regtype])::oid AS oid)
+                SELECT EXISTS (SELECT FROM pg_attribute JOIN money ON oid = atttypid WHERE NOT attisdropped)
+                    OR EXISTS (SELECT FROM pg_type t JOIN money m ON m.oid = t.typbasetype)
+                    OR EXISTS (SELECT FROM pg_range JOIN money ON oid = rngsubtype)""")
+        ).scalar_one()
+    )
+
+
 def object_counts(connection: sa.Connection) -> dict[str, int]:
     """The number of views (materialized too), routines, triggers and event triggers, without those of extensions."""
     row = connection.execute(

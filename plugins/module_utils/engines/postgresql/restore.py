@@ -22,9 +22,9 @@ from . import catalog
 from .databases import Maintenance, Staging, staging
 from .plan import Plan, archive_part
 from .sql import copy_in, count_rows, quoted
-from .tools import PSQL, Client, inherited, told
+from .tools import MONEY_AS_IN_C, PSQL, Client, inherited, told
 
-SESSION = (
+_SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "
     "SET idle_in_transaction_session_timeout = 0; SET search_path = ''; SET xmloption = content; "
     "SET check_function_bodies = false; SET client_min_messages = warning; SET array_nulls = on"
@@ -49,6 +49,16 @@ def spooled_archive(source: Source) -> Iterator[BinaryIO]:
                     "Make room, or set TMPDIR to a larger folder."
                 ) from None
         yield file
+
+
+def _money_as_in_c(source: Source) -> bool:
+    """Sets of early versions have money as the locale of their server writes it, which they do not say."""
+    return "lc_monetary" in source.inventory.notes
+
+
+def session(source: Source) -> str:
+    """What a session that loads rows begins with."""
+    return _SESSION + ("; SET lc_monetary = 'C'" if _money_as_in_c(source) else "")
 
 
 def copy_statement(source: Source, part: StoredPart) -> str:
@@ -112,7 +122,8 @@ class WholeRestore:
 
     def _load(self, target: Staging, archive: BinaryIO) -> None:
         copies = [part for part in self._source.parts if part.kind == "copy"]
-        with Client(self._instance, target.name, _LOADING) as client:
+        settings = f"{_LOADING} {MONEY_AS_IN_C}" if _money_as_in_c(self._source) else _LOADING
+        with Client(self._instance, target.name, settings) as client:
             section = partial(self._section, client, archive)
             section("pre-data", 1)
             for_archive, for_copies = _shared_jobs(self._source, copies, self._request.jobs)
@@ -140,7 +151,7 @@ class WholeRestore:
 
     def _copy(self, client: Client, part: StoredPart) -> None:
         role = [f"SET ROLE {quoted(self._request.owner)}"] if self._request.owner is not None else []
-        statements = ["; ".join([SESSION, *role]), copy_statement(self._source, part)]
+        statements = ["; ".join([session(self._source), *role]), copy_statement(self._source, part)]
         arguments = [*PSQL, *(f"--command={statement}" for statement in statements)]
         with (
             told(f"Restoring {part.name} of {self._what}"),

@@ -21,7 +21,7 @@ from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
 from .catalog import Relation
 from .sql import copy_out, count_rows, literal, quoted
-from .tools import Client, Tool, find_tool, major, told
+from .tools import MONEY_AS_IN_C, Client, Tool, find_tool, major, told
 from .visible import refuse_hidden_objects
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -91,9 +91,17 @@ class PostgresSnapshot(Snapshot):
     tool = "pg_dump"
 
     def __init__(
-        self, instance: Instance, database: str, connection: sa.Connection, client: Client, tables: Sequence[Relation]
+        self,
+        instance: Instance,
+        database: str,
+        connection: sa.Connection,
+        client: Client,
+        tables: Sequence[Relation],
+        *,
+        money: bool,
     ) -> None:
         self._instance, self._connection, self._client = instance, connection, client
+        self._money = money
         self._what = f"database {database} of instance {instance.id}"
         self._identifier = str(connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one())
         self.position = catalog.position(connection)
@@ -206,6 +214,7 @@ class PostgresSnapshot(Snapshot):
                     "tablespaces": catalog.names(connection, catalog.TABLESPACES_USED),
                     "extensions": catalog.extensions(connection),
                     "subscriptions": subscriptions,
+                    **({"lc_monetary": "C"} if self._money else {}),
                     "tables": {
                         table.label: {
                             "oid": table.oid,
@@ -288,7 +297,7 @@ def open_snapshot(instance: Instance, database: str) -> Iterator[PostgresSnapsho
     what = f"database {database} of instance {instance.id}"
     engine = create_engine(instance, database)
     try:
-        with translated_errors(instance), _reading(engine) as connection, Client(instance, database) as client:
+        with translated_errors(instance), _reading(engine) as connection:
             refuse_hidden_objects(connection, instance, database)
             connection.rollback()
             try:
@@ -300,6 +309,8 @@ def open_snapshot(instance: Instance, database: str) -> Iterator[PostgresSnapsho
                     f"A table of {what} stayed locked by somebody else for {LOCK_TIMEOUT_SECONDS} seconds. "
                     "Wait for the schema change that holds it, then back up again."
                 ) from None
-            yield PostgresSnapshot(instance, database, connection, client, tables)
+            money = catalog.holds_money(connection)
+            with Client(instance, database, MONEY_AS_IN_C if money else "") as client:
+                yield PostgresSnapshot(instance, database, connection, client, tables, money=money)
     finally:
         engine.dispose()

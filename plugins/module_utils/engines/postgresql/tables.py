@@ -16,7 +16,7 @@ from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from .catalog import Relation
 from .databases import Maintenance, staging
 from .plan import Plan
-from .restore import SESSION, archive_script, copy_statement, send_script, spooled_archive
+from .restore import archive_script, copy_statement, send_script, session, spooled_archive
 from .sql import counting, quoted
 from .toc import Chosen, choose, parse
 from .tools import PSQL, Client, inherited, told
@@ -72,7 +72,7 @@ class TablesRestore:
             Client(instance, database) as client,
             _session(client.talking(self._plan.psql, [*PSQL, "--file=-"])) as psql,
         ):
-            self._send(psql.stdin, f"BEGIN; {SESSION}")
+            self._send(psql.stdin, f"BEGIN; {session(self._source)}")
             if self._plan.replaced:
                 named = ", ".join(self._quoted(label) for label in self._plan.replaced)
                 self._send(psql.stdin, f"DROP TABLE {named}")

@@ -210,6 +210,9 @@ class Client:
         )
 
 
+MONEY_AS_IN_C = "-c lc_monetary=C"
+"""A setting for sessions that write or read money as text: the locale says how many decimals it has."""
+
 PSQL = ("--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1")
 """psql as a pipe: no settings of the user, nothing but rows on standard output, an error ends it with status 3."""
 
