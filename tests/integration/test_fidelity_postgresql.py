@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from kit.postgres import PostgresServer, running
+from kit.postgres import PostgresServer, quoted, running
 from kit.postgres_cases import CASES, PROBES, ROLES
 from kit.postgres_compare import facts, properties, rows, schema_text
 from kit.postgres_tools import fake_tools
@@ -501,3 +502,48 @@ def test_only_money_needs_a_locale(statements: list[str], server: PostgresServer
     notes = take(server.instance(), "priced", tmp_path).inventory.notes
     assert ("lc_monetary" in notes) == (statements in MONEY.values())
     server.drop("priced")
+
+
+CALLING = {
+    "in_index": "CREATE INDEX ON {} ((id + called(1)))",
+    "in_predicate": "CREATE INDEX ON {} (id) WHERE id > called(1)",
+    "by_operator": "CREATE INDEX ON {} ((id + (1 <+> 1)))",
+    "in_statistics": "CREATE STATISTICS related ON (id + called(1)), (id * 2) FROM {}",
+    "odd \\ 'name'": "CREATE INDEX ON {} ((called(1)))",
+}
+
+
+def test_functions_of_owners_are_not_run(
+    way: str, server: PostgresServer, other: PostgresServer, tmp_path: Path
+) -> None:
+    """Nobody may run code as the account of the backup by giving a table an index."""
+    server.create(
+        "trapped",
+        "CREATE FUNCTION called(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$BEGIN "
+        "IF current_query() !~ 'CREATE' THEN RAISE EXCEPTION 'called by %', current_query(); END IF; RETURN $1; END$$",
+        "CREATE FUNCTION both_called(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + public.called($2)'",
+        "CREATE OPERATOR <+> (LEFTARG = int, RIGHTARG = int, FUNCTION = both_called)",
+        "CREATE TABLE free AS SELECT g AS id, repeat('x', 100) AS v FROM generate_series(1, 900) g",
+        *(f"CREATE TABLE {quoted(table)} AS TABLE free" for table in CALLING),
+        *(statement.format(quoted(table)) for table, statement in CALLING.items()),
+        "CREATE TYPE color AS ENUM ('r', 'g', 'b')",
+        "CREATE TABLE p (c color, id int) PARTITION BY HASH (c)",
+        *(f"CREATE TABLE p{n} PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER {n})" for n in range(2)),
+        "INSERT INTO p SELECT (enum_range(NULL::color))[g % 3 + 1], g FROM generate_series(1, 60) g",
+        CALLING["in_index"].format("p1"),
+    )
+    source = take_and_restore(server, other, "trapped", tmp_path)
+    assert {table.name: table.rows for table in source.inventory.tables} == dict.fromkeys(CALLING, 900) | {
+        "free": 900,
+        "p": 60,
+    }
+    parts = Counter(copy["table"] for copy in source.inventory.notes["copies"].values())
+    assert (parts.pop("public.free", 0) > 1) == (way == "streams")
+    assert set(parts.values()) <= {1}
+    labels = tuple(source.inventory.notes["tables"])
+    restored = bring_back(source, server.instance(), "trapped", replace=True, tables=labels)
+    assert {(table.label, table.rows) for table in restored.tables} == {
+        (table.label, table.rows) for table in source.inventory.tables
+    }
+    server.drop("trapped")
+    other.drop("trapped")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import tools
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.catalog import Relation
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.counting import counting
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.sql import (
     copy_in,
     copy_out,
-    counting,
     literal,
     quoted,
 )
@@ -59,10 +59,10 @@ def test_copy_in() -> None:
 
 
 def test_counts_leave_out_what_inherits() -> None:
-    (text,) = counting([Relation(1, "s", "a", "r", False), Relation(2, "s", "b", "p", False)])
+    (text,) = counting({0: Relation(1, "s", "a", "r", False), 1: Relation(2, "s", "b", "p", False)})
     assert 'FROM ONLY "s"."a"' in text
     assert 'FROM "s"."b"' in text
-    assert len(counting([Relation(n, "s", "a", "r", False) for n in range(250)])) == 3
+    assert len(counting({n: Relation(n, "s", "a", "r", False) for n in range(250)})) == 3
 
 
 def install(folder: Path, version: str, name: str = "pg_dump") -> None:

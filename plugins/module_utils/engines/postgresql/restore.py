@@ -19,15 +19,17 @@ from ...parallel import in_parallel
 from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
 from . import catalog
+from .counting import count_rows
 from .databases import Maintenance, Staging, staging
 from .plan import Plan, archive_part
-from .sql import copy_in, count_rows, quoted
+from .sql import copy_in, quoted
 from .tools import MONEY_AS_IN_C, PSQL, Client, inherited, told
 
 _SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0; "
     "SET idle_in_transaction_session_timeout = 0; SET search_path = ''; SET xmloption = content; "
-    "SET check_function_bodies = false; SET client_min_messages = warning; SET array_nulls = on"
+    "SET check_function_bodies = false; SET client_min_messages = warning; SET array_nulls = on; "
+    "SET constraint_exclusion = off"
 )
 """As pg_restore sets its own sessions, and what it leaves to the settings of role and database."""
 

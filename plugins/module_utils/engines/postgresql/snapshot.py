@@ -20,7 +20,8 @@ from ..base import Inventory, Part, Snapshot, Table
 from ..connect import create_engine, run_quoted, translated_errors
 from . import catalog
 from .catalog import Relation
-from .sql import copy_out, count_rows, literal, quoted
+from .counting import calling, count_rows
+from .sql import copy_out, literal, quoted
 from .tools import MONEY_AS_IN_C, Client, Tool, find_tool, major, told
 from .visible import refuse_hidden_objects
 
@@ -42,7 +43,7 @@ TRANSACTION_TIMEOUT = 17
 _SESSION = (
     "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
     "SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; SET synchronize_seqscans = off; "
-    "SET search_path = ''"
+    "SET search_path = ''; SET constraint_exclusion = off"
 )
 
 
@@ -145,6 +146,7 @@ class PostgresSnapshot(Snapshot):
             if table.kind == "r" and table.size_bytes >= LARGE_TABLE_BYTES and self._readable(table)
         ][:LARGE_TABLES]
         heaps = catalog.heaps(self._connection, [table.oid for table in large])
+        unplanned = calling(self._connection)
         encoding = self._properties["encoding"]
         copies: list[CopyPart] = []
         for table in large:
@@ -153,7 +155,8 @@ class PostgresSnapshot(Snapshot):
             unnamable = encoding != "UTF8" and not table.label.isascii()
             if heap is None or unnamable or table.oid in self._below_hashed:
                 continue
-            pieces = min(-(-table.size_bytes // PIECE_BYTES), max(heap.pages, 1)) if version >= TID_RANGE_SCAN else 1
+            in_ranges = version >= TID_RANGE_SCAN and table.oid not in unplanned
+            pieces = min(-(-table.size_bytes // PIECE_BYTES), max(heap.pages, 1)) if in_ranges else 1
             bounds = [heap.pages * piece // pieces for piece in range(pieces)]
             for first, end in zip(bounds, [*bounds[1:], None], strict=True):
                 statement = copy_out(table.schema, table.name, heap.columns, encoding, (first, end))

@@ -9,19 +9,11 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
-
-from ..base import Table
-from ..connect import run_quoted
-
-if TYPE_CHECKING:
-    from .catalog import Relation
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql
 
-COUNTS_A_QUERY = 100
 # Settings whose value is a list of quoted names: GUC_LIST_QUOTE in guc_tables.c, and in pg_dump's dumputils.c.
 _LISTS = (
     "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
@@ -73,29 +65,3 @@ def copy_out(schema: str, table: str, columns: Sequence[str], encoding: str, pag
 
 def copy_in(schema: str, table: str, columns: Sequence[str], encoding: str) -> str:
     return f"COPY {quoted(schema, table)} ({quoted_list(columns)}) FROM STDIN WITH (ENCODING {literal(encoding)})"
-
-
-def counting(relations: Sequence[Relation]) -> list[str]:
-    """Queries that together count the rows of each relation: its position in the sequence, and the rows."""
-    selects = [
-        f"SELECT {position} AS position, count(*) AS rows FROM {'ONLY ' if relation.kind == 'r' else ''}"  # noqa: S608 - names are quoted
-        + quoted(relation.schema, relation.name)
-        for position, relation in enumerate(relations)
-    ]
-    return [" UNION ALL ".join(selects[i : i + COUNTS_A_QUERY]) for i in range(0, len(selects), COUNTS_A_QUERY)]
-
-
-def count_rows(connection: sa.Connection, relations: Sequence[Relation], snapshot: str | None = None) -> list[Table]:
-    """Counts the rows of relations; an inheritance parent's or a leaf partition's own rows, a ``p`` one's all rows.
-
-    Every query is a transaction, for in one the locks of all indexes would add up; ``snapshot`` is an exported one.
-    """
-    counted: list[Table] = []
-    for query in counting(relations):
-        if snapshot is not None:
-            run_quoted(connection, f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
-        for row in run_quoted(connection, query):
-            relation = relations[row.position]
-            counted.append(Table(relation.schema, relation.name, row.rows, relation.size_bytes))
-        connection.commit()
-    return counted

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -14,14 +16,15 @@ from ... import commands
 from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from .catalog import Relation
+from .counting import CALLING, copies, counting_script
 from .databases import Maintenance, staging
 from .plan import Plan
 from .restore import archive_script, copy_statement, send_script, session, spooled_archive
-from .sql import counting, quoted
+from .sql import quoted
 from .toc import Chosen, choose, parse
 from .tools import PSQL, Client, inherited, told
 
-_ROWS_COUNTED = "vya-backupdb rows"
+_END_OF_ANSWERS = "vya-backupdb end"
 _FIELDS = "|"
 
 
@@ -129,21 +132,30 @@ class TablesRestore:
         relations = [
             Relation(0, table.schema, table.name, kind, False) for table, kind in zip(expected, kinds, strict=True)
         ]
-        for query in counting(relations):
-            self._send(psql.stdin, query)
-        psql.stdin.write(f"\\echo {_ROWS_COUNTED!r}\n".encode())
+        self._answers(psql, [])  # what the scripts before have printed
+        calling = self._answers(psql, [f"SELECT to_json(q) FROM ({CALLING}) AS q;"])  # noqa: S608 - a constant
+        rows: Counter[int] = Counter()
+        for line in self._answers(psql, counting_script(relations, copies(map(json.loads, calling)))):
+            position, _separator, counted = line.partition(_FIELDS)
+            rows[int(position)] += int(counted)
+        return [
+            Table(table.schema, table.name, rows[position], table.size_bytes) for position, table in enumerate(expected)
+        ]
+
+    @staticmethod
+    def _answers(psql: commands.Child, script: Iterable[str]) -> list[str]:
+        """What lines for psql make it print."""
+        for line in ("SET client_encoding = 'UTF8';", *script, f"\\echo {_END_OF_ANSWERS!r}"):
+            psql.stdin.write(f"{line}\n".encode())
         psql.stdin.flush()
-        counted: list[Table] = []
-        for line in psql.stdout:
-            text = line.decode(errors="replace").rstrip("\n")
-            if text == _ROWS_COUNTED:
-                return counted
-            position, separator, rows = text.partition(_FIELDS)
-            if separator:
-                table = expected[int(position)]
-                counted.append(Table(table.schema, table.name, int(rows), table.size_bytes))
+        answers: list[str] = []
+        for answer in psql.stdout:
+            text = answer.decode(errors="replace").rstrip("\n")
+            if text == _END_OF_ANSWERS:
+                return answers
+            answers.append(text)
         psql.finish()
-        return counted
+        return answers
 
 
 @contextmanager
