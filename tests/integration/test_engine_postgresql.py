@@ -29,6 +29,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     ConnectionFailedError,
     DatabaseBusyError,
     DatabaseCorruptError,
+    InvalidConfigError,
     NoSpaceError,
     NotFoundError,
     PermissionDeniedError,
@@ -416,6 +417,14 @@ def test_schema_change_that_waits_behind_the_dump(
             stream.read()
     waiting.join()
     server.drop("altered")
+
+
+@pytest.mark.parametrize("setting", ["zero_damaged_pages", "ignore_checksum_failure"])
+def test_settings_that_skip_damaged_pages_are_refused(setting: str, server: PostgresServer, tmp_path: Path) -> None:
+    server.create("damaged", "CREATE TABLE t (id int)", f"ALTER DATABASE damaged SET {setting} = on")
+    with pytest.raises(InvalidConfigError, match=rf"{setting} is on for .* in database damaged.* RESET {setting}"):
+        take(server.instance(), "damaged", tmp_path)
+    server.drop("damaged")
 
 
 def test_standby(server: PostgresServer, other: PostgresServer, tmp_path: Path) -> None:

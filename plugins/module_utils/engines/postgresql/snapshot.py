@@ -23,7 +23,7 @@ from .catalog import Relation
 from .counting import calling, count_rows
 from .sql import copy_out, literal, quoted
 from .tools import MONEY_AS_IN_C, Client, Tool, find_tool, major, told
-from .visible import refuse_hidden_objects
+from .visible import refuse_hidden_objects, refuse_skipped_pages
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -294,14 +294,15 @@ def _locked_tables(connection: sa.Connection, what: str) -> list[Relation]:
 def open_snapshot(instance: Instance, database: str) -> Iterator[PostgresSnapshot]:
     """Locks the tables, exports the snapshot, and keeps both until the context is left.
 
-    Raises DatabaseBusyError when a table stays locked by others, PermissionDeniedError where a dump would lack
-    something in silence, ToolMissingError, SchemaChangedError.
+    Raises DatabaseBusyError when a table stays locked by others, PermissionDeniedError and InvalidConfigError where a
+    dump would lack something in silence, ToolMissingError, SchemaChangedError.
     """
     what = f"database {database} of instance {instance.id}"
     engine = create_engine(instance, database)
     try:
         with translated_errors(instance), _reading(engine) as connection:
             refuse_hidden_objects(connection, instance, database)
+            refuse_skipped_pages(connection, instance, database)
             connection.rollback()
             try:
                 tables = _locked_tables(connection, what)
