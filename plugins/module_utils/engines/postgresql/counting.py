@@ -31,7 +31,9 @@ CALLING = """
         SELECT coalesce(i.indrelid, s.stxrelid) AS oid FROM pg_depend d
         LEFT JOIN pg_index i ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
         LEFT JOIN pg_statistic_ext s ON d.classid = 'pg_statistic_ext'::regclass AND d.objid = s.oid
-        WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)),
+        WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+           OR d.refclassid = 'pg_type'::regclass AND d.refobjid NOT IN (
+                SELECT unnest(ARRAY[oid, typarray]) FROM pg_type WHERE typtype = 'e')),
       within AS (
         SELECT oid AS top, oid FROM pg_class WHERE relkind = 'r'
         UNION ALL SELECT p.partrelid, t.relid FROM pg_partitioned_table p, pg_partition_tree(p.partrelid) t)
@@ -44,7 +46,8 @@ CALLING = """
     JOIN pg_class t ON t.oid = w.top JOIN pg_namespace tn ON tn.oid = t.relnamespace
     JOIN pg_class l ON l.oid = w.oid AND l.relkind = 'r' JOIN pg_namespace ln ON ln.oid = l.relnamespace
     WHERE w.top IN (SELECT top FROM within JOIN calling USING (oid))"""
-"""A row for each table that a planner must not see; of a partitioned one for each leaf. The first column is narrow."""
+"""A row for each table that a planner must not see; of a partitioned one for each leaf. ``columns`` is a narrow one, or
+none. Enums are no danger: what works on them is PostgreSQL's own."""
 
 Statements = dict[tuple[str, str], list[str]]
 

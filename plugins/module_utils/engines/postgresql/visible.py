@@ -4,7 +4,8 @@
 """Whether a session sees all that is in a database.
 
 For who is no superuser pg_dump leaves subscriptions out, and the options of user mappings that the view
-pg_user_mappings hides (PostgreSQL manual, "pg_dump", Notes, and "pg_user_mappings"); it ends with 0 all the same. So it does where settings make the server skip damaged pages.
+pg_user_mappings hides (PostgreSQL manual, "pg_dump", Notes, and "pg_user_mappings"); where settings make the server
+skip damaged pages, it leaves out their rows. It ends with 0 all the same.
 """
 
 from __future__ import annotations
