@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -23,7 +23,7 @@ from ...errors import (
 from ..base import RestoreRequest, Source, StoredPart
 from ..connect import create_engine, translated_errors
 from ..sentences import driver_sentence
-from . import catalog
+from . import catalog, replacing
 from .databases import Maintenance, exists, major_of
 from .tools import Tool, find_tool, major
 
@@ -68,14 +68,24 @@ class Plan:
         return [label for label in self.tables or () if label in self.existing]
 
 
-def tables_of(instance: Instance, database: str) -> list[str]:
-    """Labels of the tables of a database, partitioned ones included."""
+@contextmanager
+def _connected(instance: Instance, database: str) -> Iterator[sa.Connection]:
     engine = create_engine(instance, database)
     try:
         with translated_errors(instance), engine.connect() as connection:
-            return [table.label for table in catalog.relations(connection)]
+            yield connection
     finally:
         engine.dispose()
+
+
+def _labels(connection: sa.Connection) -> list[str]:
+    return [table.label for table in catalog.relations(connection)]
+
+
+def tables_of(instance: Instance, database: str) -> list[str]:
+    """Labels of the tables of a database, partitioned ones included."""
+    with _connected(instance, database) as connection:
+        return _labels(connection)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -137,12 +147,26 @@ class _Planner:
             )
         plan.tables = tuple(dict.fromkeys(name for label in asked for name in (label, *known[label]["partitions"])))
         if plan.database_exists:
-            plan.existing = frozenset(tables_of(self._instance, self._request.database))
-            if plan.replaced and not self._request.replace:
-                raise TargetExistsError(
-                    f"Database {self._request.database} on {self._where} already has {_listed(plan.replaced)}. "
-                    "Restore into another database, or set existing to replace."
-                )
+            with _connected(self._instance, self._request.database) as connection:
+                plan.existing = frozenset(_labels(connection))
+                if plan.replaced:
+                    self._check_replaced(plan, connection)
+
+    def _check_replaced(self, plan: Plan, connection: sa.Connection) -> None:
+        """``connection`` is one to the target's database."""
+        where = f"Database {self._request.database} on {self._where}"
+        if not self._request.replace:
+            raise TargetExistsError(
+                f"{where} already has {_listed(plan.replaced)}. "
+                "Restore into another database, or set existing to replace."
+            )
+        known = self._notes["tables"]
+        tables = [(known[label]["schema"], known[label]["name"]) for label in plan.replaced]
+        if others := replacing.other_partitions(connection, tables):
+            raise TargetUnfitError(
+                f"{where} has partitions that would be dropped with the tables to replace, and that the backup does "
+                f"not hold: {_listed(others)}. Detach them first, or restore into another database."
+            )
 
     def _check_roles(self, plan: Plan) -> None:
         there = set(catalog.names(self._connection, catalog.ROLES))
