@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import threading
 import time
@@ -778,6 +779,40 @@ def test_tables_into_the_database_they_came_from(server: PostgresServer, shop: P
     server.run("shop 2", "CREATE PUBLICATION news FOR TABLE orders")
     assert facts(server, "shop 2") == before
     server.drop("shop 2")
+
+
+def test_publications_that_replaced_tables_leave_are_said(server: PostgresServer, shop: PlainSource) -> None:
+    bring_back(shop, server.instance(), "shop 2")
+    server.run(
+        "shop 2",
+        'CREATE PUBLICATION "later, too" FOR TABLE ONLY refunds (id, order_id) WHERE (id > 3), days',
+        "CREATE PUBLICATION everything FOR ALL TABLES",
+    )
+    before = facts(server, "shop 2")
+    labels = ("public.orders", "public.refunds", "public.days")
+    warnings = bring_back(shop, server.instance(), "shop 2", tables=labels, replace=True).warnings
+    statements = [found[0] for warning in warnings if (found := re.search(r"ALTER PUBLICATION .*(?=\.$)", warning))]
+    assert len(warnings) == len(statements) == 3
+    server.run("shop 2", *statements)
+    assert facts(server, "shop 2") == before
+    server.drop("shop 2")
+
+
+def test_subscriptions_that_replaced_tables_leave_are_said(server: PostgresServer, tmp_path: Path) -> None:
+    server.create("published", "CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION p FOR TABLE t")
+    server.run("published", "SELECT pg_create_logical_replication_slot('published', 'pgoutput')")
+    server.create("subscribed", "CREATE TABLE t (id int PRIMARY KEY)")
+    server.run(
+        "subscribed",
+        f"CREATE SUBSCRIPTION sub CONNECTION 'host={server.folder} port={server.port} dbname=published user=postgres' "
+        "PUBLICATION p WITH (create_slot = false, slot_name = 'published', enabled = false, copy_data = false)",
+    )
+    source = take(server.instance(), "subscribed", tmp_path)
+    (warning,) = bring_back(source, server.instance(), "subscribed", replace=True, tables=("public.t",)).warnings
+    assert warning.startswith("Subscription sub no longer follows the replaced public.t: ")
+    server.run("subscribed", "ALTER SUBSCRIPTION sub SET (slot_name = NONE)", "DROP SUBSCRIPTION sub")
+    server.run("published", "SELECT pg_drop_replication_slot('published')")
+    server.drop("subscribed", "published")
 
 
 def test_a_table_that_breaks_a_foreign_key_is_refused(server: PostgresServer, shop: PlainSource) -> None:

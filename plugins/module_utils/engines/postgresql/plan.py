@@ -25,6 +25,7 @@ from ..connect import create_engine, translated_errors
 from ..sentences import driver_sentence
 from . import catalog, replacing
 from .databases import Maintenance, exists, major_of
+from .sql import quoted
 from .tools import Tool, find_tool, major
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
@@ -46,7 +47,8 @@ class Plan:
     """How the target takes a restore.
 
     ``arguments`` are pg_restore's; ``properties`` those of the new database; ``tables`` the labels to restore, all
-    partitions included (None for all); ``replaced`` those of them that exist in the target's database.
+    partitions included (None for all); ``replaced`` those of them that exist in the target's database; ``left``
+    the memberships in publications that those lose, as listed in an archive, of which ``warnings`` tell.
     """
 
     pg_restore: Tool
@@ -57,6 +59,7 @@ class Plan:
     database_exists: bool = False
     existing: frozenset[str] = frozenset()
     through_psql: bool = False
+    left: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -166,6 +169,18 @@ class _Planner:
             raise TargetUnfitError(
                 f"{where} has partitions that would be dropped with the tables to replace, and that the backup does "
                 f"not hold: {_listed(others)}. Detach them first, or restore into another database."
+            )
+        for membership in replacing.memberships(connection, tables, self._major):
+            plan.left.add(membership.title)
+            plan.warnings.append(
+                f"Publication {membership.publication} loses the replaced {membership.schema}.{membership.table}: "
+                f"add it again with {membership.statement}."
+            )
+        for subscription, labels in replacing.subscribed(connection, tables).items():
+            plan.warnings.append(
+                f"Subscription {subscription} no longer follows the replaced {_listed(labels)}: when they hold what "
+                f"its publisher has, run ALTER SUBSCRIPTION {quoted(subscription)} REFRESH PUBLICATION WITH "
+                "(copy_data = false)."
             )
 
     def _check_roles(self, plan: Plan) -> None:

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+
+from .sql import quoted, quoted_list
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
+
+PUBLICATION_FILTERS = 15
+"""From this version on publications may have some columns and rows of a table."""
 
 _REPLACED = """
     replaced AS (
@@ -32,3 +38,48 @@ def other_partitions(connection: sa.Connection, tables: Iterable[tuple[str, str]
         JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE r.relkind = 'p' AND t.relid NOT IN (SELECT oid FROM replaced) ORDER BY 1, 2"""
     return [f"{schema}.{name}" for schema, name in _found(connection, query, tables)]
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A table's place in a publication, which goes with the table."""
+
+    publication: str
+    schema: str
+    table: str
+    statement: str
+
+    @property
+    def title(self) -> str:
+        """As an archive's listing names it."""
+        return f"{self.schema} {self.publication} {self.table}"
+
+
+def memberships(connection: sa.Connection, tables: Iterable[tuple[str, str]], version: int) -> list[Membership]:
+    """The publications that name the tables, with column lists and row filters."""
+    columns, condition = "NULL", "NULL"
+    if version >= PUBLICATION_FILTERS:
+        columns = """(SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+                      WHERE attrelid = m.prrelid AND attnum = ANY (m.prattrs))"""
+        condition = "pg_get_expr(m.prqual, m.prrelid)"
+    query = f"""
+        SELECT p.pubname, r.schema, r.name, {columns} AS columns, {condition} AS condition
+        FROM replaced r JOIN pg_publication_rel m ON m.prrelid = r.oid JOIN pg_publication p ON p.oid = m.prpubid
+        ORDER BY 1, 2, 3"""  # noqa: S608 - constants
+    found = []
+    for row in _found(connection, query, tables):
+        parts = f" ({quoted_list(row.columns)})" if row.columns else ""
+        where = f" WHERE ({row.condition})" if row.condition else ""
+        statement = f"ALTER PUBLICATION {quoted(row.pubname)} ADD TABLE ONLY {quoted(row.schema, row.name)}"
+        found.append(Membership(row.pubname, row.schema, row.name, statement + parts + where))
+    return found
+
+
+def subscribed(connection: sa.Connection, tables: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Labels of those of the tables that follow publishers, by subscription."""
+    query = """
+        SELECT s.subname, array_agg(r.schema || '.' || r.name ORDER BY 1) AS labels
+        FROM replaced r JOIN pg_subscription_rel m ON m.srrelid = r.oid
+        JOIN (SELECT DISTINCT subid, subname FROM pg_stat_subscription) s ON s.subid = m.srsubid
+        GROUP BY 1 ORDER BY 1"""  # pg_subscription itself is not everybody's to read
+    return {row.subname: row.labels for row in _found(connection, query, tables)}

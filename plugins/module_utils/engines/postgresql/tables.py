@@ -66,6 +66,7 @@ class TablesRestore:
             {table["oid"] for label, table in self._known.items() if label in self._plan.existing},
             new_database=not self._plan.database_exists,
             utf8=self._source.inventory.properties["encoding"] == "UTF8",
+            told=self._plan.left,
         )
 
     def _load(self, database: str, archive: BinaryIO, chosen: Chosen) -> list[Table]:

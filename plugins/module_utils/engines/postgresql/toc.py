@@ -117,7 +117,7 @@ class _Choice:
             if other.kind in ("TABLE", "CONSTRAINT", "INDEX")
         )
 
-    def leave_out(self, present: Collection[int]) -> None:
+    def leave_out(self, present: Collection[int], told: Collection[str]) -> None:
         """Foreign keys to tables that the target will not have, and memberships in publications."""
         left_out: set[int] = set()
         for entry in self._entries:
@@ -129,7 +129,11 @@ class _Choice:
                     )
             elif entry.kind in _ABOUT_ONE and left_out.intersection(entry.depends):
                 left_out.add(entry.number)
-            elif entry.kind == "PUBLICATION TABLE" and self.own_tables.intersection(entry.depends):
+            elif (
+                entry.kind == "PUBLICATION TABLE"
+                and self.own_tables.intersection(entry.depends)
+                and _as_listed(_title(entry), utf8=self._utf8) not in told
+            ):
                 self.warnings.append(
                     f"The membership in publication {_title(entry)} is left out: add the table to it again."
                 )
@@ -168,15 +172,17 @@ def choose(
     *,
     new_database: bool,
     utf8: bool,
+    told: Collection[str] = (),
 ) -> Chosen:
     """The entries that make the wanted tables whole; ``names`` has schema and name of all tables, by their oids.
 
     Into an existing database nothing comes that is not the tables' own; ``present`` are the tables that are there, to
-    which partitions are attached and foreign keys lead again. A new database also gets all that the tables need.
+    which partitions are attached and foreign keys lead again. A new database also gets all that the tables need. Of
+    memberships in publications that are ``told``, nothing more is said.
     """
     choice = _Choice(entries, wanted, names, utf8=utf8)
     choice.take_along()
-    choice.leave_out(present)
+    choice.leave_out(present, {_as_listed(title, utf8=utf8) for title in told})
     if new_database:
         choice.bring_needed()
     last = choice.join(present)
