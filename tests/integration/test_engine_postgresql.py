@@ -915,3 +915,28 @@ def test_tables_with_owners_that_the_target_lacks(
     server.drop("roles")
     other.drop("roles")
     server.run("postgres", "DROP ROLE left_behind")
+
+
+def test_default_privileges_give_nothing_that_was_revoked(server: PostgresServer, tmp_path: Path) -> None:
+    for role in ("granted", "curious"):
+        server.role(role)
+    server.create(
+        "defaults",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO granted, curious, PUBLIC",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO curious WITH GRANT OPTION",
+        "CREATE TABLE secret (id serial, other int GENERATED ALWAYS AS IDENTITY)",
+        "REVOKE ALL ON secret FROM granted, curious, PUBLIC",
+        "REVOKE ALL ON secret_id_seq, secret_other_seq FROM curious",
+        "CREATE TABLE shared (id int)",
+        "REVOKE ALL ON shared FROM curious, PUBLIC",
+        "GRANT UPDATE (id) ON shared TO curious",
+        "CREATE TABLE open (id int)",
+    )
+    before = facts(server, "defaults")
+    source = take(server.instance(), "defaults", tmp_path)
+    labels = ("public.secret", "public.shared", "public.open")
+    for owner in (None, "postgres"):
+        bring_back(source, server.instance(), "defaults", tables=labels, replace=True, owner=owner)
+        assert facts(server, "defaults") == before
+    server.drop("defaults")
+    server.run("postgres", "DROP ROLE granted, curious")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .sql import quoted, quoted_list
+from .sql import literal, quoted, quoted_list
 
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
@@ -83,3 +83,22 @@ def subscribed(connection: sa.Connection, tables: Iterable[tuple[str, str]]) -> 
         JOIN (SELECT DISTINCT subid, subname FROM pg_stat_subscription) s ON s.subid = m.srsubid
         GROUP BY 1 ORDER BY 1"""  # pg_subscription itself is not everybody's to read
     return {row.subname: row.labels for row in _found(connection, query, tables)}
+
+
+def revocations(tables: Iterable[tuple[str, str]]) -> str:
+    """A query that gives the statements which take from all but the owners what they have of tables and their
+    sequences: default privileges of the target gave it, and a backup does not know of those."""
+    named = ", ".join(f"{literal(quoted(*table))}::regclass" for table in tables)
+    return f"""
+        WITH restored AS (
+            SELECT unnest(ARRAY[{named}])::oid AS oid
+            UNION SELECT d.objid FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+                  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                    AND d.deptype IN ('a', 'i') AND d.refobjid IN ({named}))
+        SELECT format('REVOKE ALL ON %s %I.%I FROM %s CASCADE',
+                      CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname,
+                      string_agg(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                                 ', '))
+        FROM restored r JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace,
+             aclexplode(c.relacl) a
+        WHERE a.grantee <> c.relowner GROUP BY c.relkind, n.nspname, c.relname"""  # noqa: S608 - quoted

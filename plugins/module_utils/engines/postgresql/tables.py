@@ -19,6 +19,7 @@ from .catalog import Relation
 from .counting import CALLING, copies, counting_script
 from .databases import Maintenance, staging
 from .plan import Plan
+from .replacing import revocations
 from .restore import archive_script, copy_statement, send_script, session, spooled_archive
 from .sql import quoted
 from .toc import Chosen, choose, parse
@@ -81,6 +82,8 @@ class TablesRestore:
                 named = ", ".join(self._quoted(label) for label in self._plan.replaced)
                 self._send(psql.stdin, f"DROP TABLE {named}")
             self._entries(psql.stdin, archive, chosen.numbers, "--section=pre-data")
+            psql.stdin.write(f"SET client_encoding = 'UTF8';\n{revocations(self._tables())} \\gexec\n".encode())
+            self._entries(psql.stdin, archive, chosen.grants)
             self._entries(psql.stdin, archive, chosen.numbers, "--section=data")
             for part in self._copies():
                 self._copy(psql.stdin, part)
@@ -93,6 +96,9 @@ class TablesRestore:
 
     def _quoted(self, label: str) -> str:
         return quoted(self._known[label]["schema"], self._known[label]["name"])
+
+    def _tables(self) -> list[tuple[str, str]]:
+        return [(self._known[label]["schema"], self._known[label]["name"]) for label in self._labels]
 
     def _expected(self) -> list[Table]:
         return [table for table in self._source.inventory.tables if table.label in self._labels]

@@ -60,13 +60,16 @@ def parse(listing: Iterable[str]) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The numbers of the entries to restore, of those to restore last of all, and sentences about what stays out.
+    """The numbers of the entries to restore, of the grants among them, of those to restore last of all, and sentences
+    about what stays out.
 
-    A partition is attached last to a partitioned table that stays as it is: else the server would make its indexes
-    before the archive does.
+    Grants stand for the difference from a table of which nobody but its owner was given anything: one made anew must
+    be such a table before them. A partition is attached last to a partitioned table that stays as it is: else the
+    server would make its indexes before the archive does.
     """
 
     numbers: list[int]
+    grants: list[int]
     last: list[int]
     warnings: list[str]
 
@@ -186,7 +189,9 @@ def choose(
     if new_database:
         choice.bring_needed()
     last = choice.join(present)
-    return Chosen([entry.number for entry in entries if entry.number in choice.numbers], last, choice.warnings)
+    chosen = [entry for entry in entries if entry.number in choice.numbers]
+    numbers, grants = ([entry.number for entry in chosen if (entry.kind == "ACL") == acl] for acl in (False, True))
+    return Chosen(numbers, grants, last, choice.warnings)
 
 
 def _title(entry: Entry) -> str:
