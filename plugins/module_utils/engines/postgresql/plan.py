@@ -124,8 +124,10 @@ class _Planner:
         scratch.folder_for(archive_part(request.source).raw_bytes)  # pg_restore wants the archive as a file
         if self._notes["subscriptions"] and plan.tables is None:
             plan.warnings.append(
-                f"The subscriptions {_listed(self._notes['subscriptions'])} are restored disabled: enable them with "
-                "ALTER SUBSCRIPTION when the copy is to follow its publisher."
+                f"The subscriptions {_listed(self._notes['subscriptions'])} are restored disabled and know no table. "
+                "For the copy to follow its publisher, run ALTER SUBSCRIPTION … ENABLE and then ALTER SUBSCRIPTION … "
+                "REFRESH PUBLICATION, with copy_data as it fits, before changes arrive; those that the slot on the "
+                "publisher has passed since the backup are missing."
             )
         return plan
 
