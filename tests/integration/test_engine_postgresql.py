@@ -555,6 +555,17 @@ def test_database_that_stays_in_use_is_not_replaced(
     other.drop("shop")
 
 
+@pytest.mark.parametrize("letter", ["y", "é"])
+def test_names_that_the_server_would_cut(letter: str, other: PostgresServer, shop: PlainSource) -> None:
+    fits = "x" * 61 + letter * (2 // len(letter.encode()))
+    other.create(fits, "CREATE TABLE precious (id int)")
+    with pytest.raises(InvalidConfigError, match=r"has 6\d bytes, and names of databases .* have 63 at most"):
+        bring_back(shop, other.instance(), fits + letter, replace=True)
+    assert other.run(fits, "TABLE precious") == []
+    bring_back(shop, other.instance(), fits, replace=True)
+    other.drop(fits)
+
+
 def test_wrong_row_count(other: PostgresServer, shop: PlainSource) -> None:
     other.create("shop", *SHOP, "DROP TABLE refunds, orders")
     tables = [{**table, "rows": table["rows"] + 1} for table in shop.inventory.to_json()["tables"]]

@@ -15,6 +15,7 @@ from ... import scratch
 from ...config import Instance
 from ...errors import (
     DatabaseCorruptError,
+    InvalidConfigError,
     NotFoundError,
     TargetExistsError,
     TargetUnfitError,
@@ -105,6 +106,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         request = self._request
+        self._check_name()
         plan = Plan(self._pg_restore(), [], dict(self._properties))
         plan.database_exists = exists(self._connection, request.database)
         plan.through_psql = plan.pg_restore.major >= TRANSACTION_TIMEOUT > self._major
@@ -130,6 +132,16 @@ class _Planner:
                 "publisher has passed since the backup are missing."
             )
         return plan
+
+    def _check_name(self) -> None:
+        """The server cuts longer names, and then they are those of other databases."""
+        name = self._request.database
+        limit = int(self._connection.execute(sa.text("SHOW max_identifier_length")).scalar_one())
+        if len(name.encode()) > limit:
+            raise InvalidConfigError(
+                f"The name {name} has {len(name.encode())} bytes, and names of databases on {self._where} have {limit} "
+                "at most. Choose a shorter one."
+            )
 
     def _pg_restore(self) -> Tool:
         """Not older than the pg_dump that wrote the archive, and preferably not older than the target."""
@@ -273,6 +285,7 @@ class _Planner:
 
 
 def plan_restore(maintenance: Maintenance, request: RestoreRequest) -> Plan:
-    """Raises TargetExistsError, TargetUnfitError, ToolMissingError, NotFoundError, NoSpaceError; touches nothing."""
+    """Raises TargetExistsError, TargetUnfitError, ToolMissingError, NotFoundError, InvalidConfigError, NoSpaceError;
+    touches nothing."""
     with maintenance.connection() as connection:
         return _Planner(maintenance.instance, connection, request).plan()
