@@ -256,7 +256,7 @@ def test_unprivileged_owner_backs_up_and_restores(
 
 
 def test_databases(server: PostgresServer, shop: PlainSource) -> None:
-    server.create("vya-backupdb-restore-0")
+    server.create("vya-backupdb-restore-0123456789ab")
     server.create("unconnectable")
     server.run("postgres", "ALTER DATABASE unconnectable ALLOW_CONNECTIONS false")
     with engine_of(server.instance()) as engine:
@@ -265,13 +265,13 @@ def test_databases(server: PostgresServer, shop: PlainSource) -> None:
         found = {database.name: database for database in engine.databases()}
         assert found["shop"].tables == 5
         assert found["shop"].size_bytes > 1 << 20
-        assert not {"postgres", "template1", "unconnectable", "vya-backupdb-restore-0"} & found.keys()
+        assert not {"postgres", "template1", "unconnectable", "vya-backupdb-restore-0123456789ab"} & found.keys()
         assert engine.exists("shop") and engine.exists("postgres") and not engine.exists("Shop")
         assert "public.days" in engine.existing_tables("shop")
         assert engine.existing_tables("nowhere") == []
     with engine_of(server.instance(databases=("postgres", "s*"))) as engine:
         assert "postgres" in [database.name for database in engine.databases()]
-    server.drop("vya-backupdb-restore-0", "unconnectable")
+    server.drop("vya-backupdb-restore-0123456789ab", "unconnectable")
 
 
 def test_database_closed_by_host_rules_is_listed(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -663,16 +663,31 @@ def test_full_spool_folder(other: PostgresServer, shop: PlainSource, tmp_path: P
 
 
 def test_leftovers_of_killed_restores_are_dropped(other: PostgresServer, shop: PlainSource) -> None:
-    for name in ("dead", "alive", "busy"):
-        other.create(f"vya-backupdb-restore-{name}")
-    with other.connect("postgres") as claim, other.connect("vya-backupdb-restore-busy"):
-        claim.execute("SELECT pg_advisory_lock(hashtextextended('vya-backupdb-restore-alive', 0))")
+    dead, alive, busy = (f"vya-backupdb-{kind}-0123456789a{n}" for n, kind in enumerate(("old", "restore", "restore")))
+    for name in (dead, alive, busy):
+        other.create(name)
+    with other.connect("postgres") as claim, other.connect(busy):
+        claim.execute(f"SELECT pg_advisory_lock(hashtextextended('{alive}', 0))")
         bring_back(shop, other.instance(), "shop")
-        assert {"vya-backupdb-restore-alive", "vya-backupdb-restore-busy"} <= other.databases()
-        assert "vya-backupdb-restore-dead" not in other.databases()
+        assert {alive, busy} <= other.databases()
+        assert dead not in other.databases()
     with engine_of(other.instance()) as engine, engine.scratch():  # those of restores that were proofs go here as well
-        assert "vya-backupdb-restore-alive" not in other.databases()
-    other.drop("shop", "vya-backupdb-restore-busy")
+        assert alive not in other.databases()
+    other.drop("shop", busy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vya_verify_results", "vya_verify_0123456789abc", "vya-backupdb-old-plans", "vya-backupdb-new-0123456789ab"],
+)
+def test_databases_of_users_with_names_like_ours(name: str, other: PostgresServer, shop: PlainSource) -> None:
+    other.create(name)
+    bring_back(shop, other.instance(), "shop")
+    with engine_of(other.instance()) as engine:
+        with engine.scratch():
+            pass
+        assert name in engine.database_names()
+    other.drop(name, "shop")
 
 
 SUBSCRIBE = (

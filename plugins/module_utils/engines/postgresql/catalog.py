@@ -11,11 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..base import SCRATCH_PREFIX
+
 with suppress(ImportError):  # module.py reports a missing library before anything here runs
     import sqlalchemy as sa
 
 STAGING_PREFIX = "vya-backupdb-"
-"""Databases whose names start so are unfinished or replaced ones of restores; they are never listed."""
+"""What the names of unfinished and replaced databases of restores start with."""
+STAGING_NAMES = rf"^{STAGING_PREFIX}(restore|old)-[0-9a-f]{{12}}$"
+OUR_NAMES = rf"{STAGING_NAMES}|^{SCRATCH_PREFIX}[0-9a-f]{{12}}$"
+"""Databases with such names are never listed, and dropped once nobody works on them; a user's may begin in the same
+way."""
 
 SYSTEM_DATABASES = ("postgres", "template0", "template1")
 

@@ -171,15 +171,15 @@ def _claimed(connection: sa.Connection, database: str) -> Iterator[bool]:
             connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
 
 
-def _drop_leftovers(instance: Instance, connection: sa.Connection, prefix: str) -> None:
+def _drop_leftovers(instance: Instance, connection: sa.Connection, names: str) -> None:
     """Drops what killed runs have left: our databases that no living run claims and nobody is connected to."""
     found = connection.execute(
         sa.text("""
-            SELECT datname FROM pg_database d WHERE starts_with(datname, :prefix)
+            SELECT datname FROM pg_database d WHERE datname ~ :names
               AND NOT EXISTS (
                 SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.backend_type = 'client backend'
               ) LIMIT :most"""),
-        {"prefix": prefix, "most": LEFTOVERS},
+        {"names": names, "most": LEFTOVERS},
     )
     for name in found.scalars().all():
         with _claimed(connection, name) as ours:
@@ -321,7 +321,7 @@ def staging(maintenance: Maintenance, owner: str | None, properties: Mapping[str
     instance = maintenance.instance
     name = _staging_name("restore")
     with maintenance.connection() as connection, _claimed(connection, name):
-        _drop_leftovers(instance, connection, STAGING_PREFIX)
+        _drop_leftovers(instance, connection, catalog.STAGING_NAMES)
         version = major_of(connection)
         # Naming the usual one, which is everybody's to use, takes a privilege all the same.
         tablespace = properties["tablespace"] in set(catalog.names(connection, catalog.TABLESPACES)) - {"pg_default"}
@@ -352,7 +352,6 @@ def scratch(maintenance: Maintenance) -> Iterator[str]:
             drop(instance, connection, name)
 
     with maintenance.connection() as connection:
-        for prefix in (SCRATCH_PREFIX, STAGING_PREFIX):
-            _drop_leftovers(instance, connection, prefix)
+        _drop_leftovers(instance, connection, catalog.OUR_NAMES)
         with _claimed(connection, name), dropped_after(instance, name, drop_it):
             yield name

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from ...config import Instance
 from ...errors import BackupdbError
-from ..base import SCRATCH_PREFIX, Database, Engine, Restored, RestoreRequest, Server, Snapshot
+from ..base import Database, Engine, Restored, RestoreRequest, Server, Snapshot
 from ..connect import create_engine, translated_errors
 from . import catalog
 from .databases import Maintenance, exists, scratch
@@ -58,10 +58,9 @@ class PostgreSQL(Engine):
             found = connection.scalars(
                 sa.text("""
                     SELECT datname FROM pg_database
-                    WHERE NOT datistemplate AND datallowconn
-                      AND NOT starts_with(datname, :staging) AND NOT starts_with(datname, :scratch)
+                    WHERE NOT datistemplate AND datallowconn AND datname !~ :ours
                     ORDER BY datname COLLATE "C" """),
-                {"staging": catalog.STAGING_PREFIX, "scratch": SCRATCH_PREFIX},
+                {"ours": catalog.OUR_NAMES},
             ).all()
         return [name for name in found if name not in catalog.SYSTEM_DATABASES or name in self.instance.databases]
 
