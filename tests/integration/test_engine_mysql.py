@@ -33,6 +33,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     LibraryMissingError,
     NotFoundError,
     PermissionDeniedError,
+    QueryFailedError,
     RowCountMismatchError,
     TargetExistsError,
     TargetUnfitError,
@@ -159,6 +160,47 @@ def test_server_and_databases(server: MariaDBServer, shop: PlainSource) -> None:
         assert engine.existing_tables("shop") == ["children", "numbered", "parents"]
         assert engine.existing_tables("nowhere") == []
     server.drop("case", "Case")
+
+
+def test_databases_named_like_the_systems_but_for_case(server: MariaDBServer) -> None:
+    for name in ("SYS", "Mysql"):
+        server.create(name, "CREATE TABLE t (a int)")
+    with engine_of(server.instance()) as engine:
+        assert {"SYS", "Mysql"} <= set(engine.database_names())
+        assert not {"mysql", "information_schema"} & set(engine.database_names())
+        assert engine.databases(("SYS",)) == [Database("SYS", 16384, 1)]
+    server.drop("SYS", "Mysql")
+
+
+ODD_MODES = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH"
+
+
+def test_a_server_of_other_sql_modes(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    """Quotes are names there, and backslashes are letters: in what is asked, and in what SHOW GRANTS answers."""
+    server.create(
+        "modes",
+        "CREATE TABLE t (a int, c char(5) COMMENT 'c:\\\\'); INSERT INTO t VALUES (1, 'b'); CREATE TABLE gone (a int);"
+        "CREATE VIEW broken AS SELECT a FROM gone; DROP TABLE gone; CREATE PROCEDURE p () SELECT 1",
+        r"COMMENT 'c:\\d'",
+    )
+    server.run(
+        "CREATE USER modes@'127.0.0.1' IDENTIFIED BY 'a secret'", "GRANT RELOAD ON *.* TO modes@'127.0.0.1'",
+        "GRANT ALL ON modes.* TO modes@'127.0.0.1'", "GRANT SELECT ON mysql.proc TO modes@'127.0.0.1'",
+    )  # fmt: skip
+    before = facts(server, "modes")
+    modes = server.value("SELECT @@GLOBAL.sql_mode")
+    server.run(f"SET GLOBAL sql_mode = '{ODD_MODES}'")
+    other.run(f"SET GLOBAL sql_mode = '{ODD_MODES}'")
+    try:
+        source = take(server.instance(username="modes", password="a secret"), "modes", tmp_path)
+        bring_back(source, other.instance(), "modes")
+    finally:
+        server.run(f"SET GLOBAL sql_mode = '{modes}'", "DROP USER modes@'127.0.0.1'")
+        other.run(f"SET GLOBAL sql_mode = '{modes}'")
+    assert "`broken`" in source.inventory.notes["broken_views"][0]["sql"]
+    assert [line.partition(":")[0] for line in differences(before, facts(other, "modes"))] == ["view broken"]
+    server.drop("modes")
+    other.drop("modes")
 
 
 def test_a_login_for_which_the_driver_lacks_a_library(mariadb_source: MariaDBServer) -> None:
@@ -540,6 +582,22 @@ def test_processes_that_are_slow_to_begin_do_not_hold_the_lock(
     source = take(server.instance(), "shop", tmp_path)
     assert "because the" in source.inventory.warnings[0]
     assert source.inventory.rows == 602
+
+
+def test_a_limit_of_rows_is_refused(server: MariaDBServer, tmp_path: Path) -> None:
+    """The tools would dump so many rows of each table, and no count would tell."""
+    server.create("limited", "CREATE TABLE t SELECT seq FROM seq_1_to_50; CREATE TABLE u (a int);")
+    server.run("SET GLOBAL sql_select_limit = 1")
+    try:
+        with pytest.raises(QueryFailedError, match="SET GLOBAL sql_select_limit = DEFAULT"):
+            take(server.instance(), "limited", tmp_path)
+        with engine_of(server.instance()) as engine:
+            assert engine.existing_tables("limited") == ["t", "u"]
+    finally:
+        server.run("SET GLOBAL sql_select_limit = DEFAULT")
+    source = take(server.instance(), "limited", tmp_path)
+    assert source.inventory.rows == 50
+    server.drop("limited")
 
 
 def drain(part: Any) -> int:

@@ -39,6 +39,17 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 2
 _CUT = "vya_backupdb_cut"
+FOUND_SETTINGS = "vya_backupdb_found"
+"""Under this name the ``info`` of a connection to MySQL or MariaDB has what a new session's settings were."""
+NO_LIMIT = 18446744073709551615
+"""What sql_select_limit is where there is no limit (MySQL manual, "Server System Variables")."""
+# A server may have a SQL mode in which quotes are names, backslashes no escapes, or short values padded; may cut every
+# result; and may hide generated primary keys. MariaDB passes over comments for MySQL 8.
+_MYSQL_SESSION = (
+    f"SET SESSION sql_mode = '', SESSION sql_select_limit = {NO_LIMIT}"
+    "/*!80030 , SESSION show_gipk_in_create_table_and_information_schema = ON */"
+)
+_MYSQL_SETTINGS = ("sql_select_limit", "show_gipk_in_create_table_and_information_schema")
 _PYMYSQL_LACKS = " auth method"
 """How pymysql ends its sentence about a package that it would need for a login; it raises a plain RuntimeError."""
 LOCAL_SOCKETS = {"mysql": "/run/mysqld/mysqld.sock", "postgresql": "/var/run/postgresql"}
@@ -167,6 +178,8 @@ def create_engine(instance: Instance, database: str | None = None) -> sa.Engine:
         ) from None
     sa.event.listen(engine, "connect", _can_be_cut)
     sa.event.listen(engine, "close", _cannot_be_cut)
+    if instance.engine == "mysql":
+        sa.event.listen(engine, "connect", _settle)
     if instance.engine == "mysql" and instance.tls.mode in ("require", "verify-ca", "verify-full"):
         sa.event.listen(engine, "connect", _tls_guard(instance))
     return engine
@@ -185,6 +198,15 @@ def _can_be_cut(connection: Any, record: Any) -> None:
 
 def _cannot_be_cut(_connection: Any, record: Any) -> None:
     drop_cut(record.info.pop(_CUT, -1))
+
+
+def _settle(connection: Any, record: Any) -> None:
+    """Makes a session of MySQL or MariaDB answer alike whatever the settings of the server and the account are."""
+    names = ", ".join(f"'{name}'" for name in _MYSQL_SETTINGS)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW SESSION VARIABLES WHERE variable_name IN ({names})")
+        record.info[FOUND_SETTINGS] = dict(cursor.fetchall())
+        cursor.execute(_MYSQL_SESSION)
 
 
 def _tls_guard(instance: Instance) -> Callable[[Any, Any], None]:

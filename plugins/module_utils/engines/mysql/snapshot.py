@@ -22,11 +22,12 @@ from ...errors import (
     BackupdbError,
     DatabaseBusyError,
     PermissionDeniedError,
+    QueryFailedError,
     SchemaChangedError,
 )
 from ...security.redact import Redactor
 from ..base import Inventory, Snapshot, Table
-from ..connect import create_engine, run_quoted, translated_errors
+from ..connect import FOUND_SETTINGS, NO_LIMIT, create_engine, run_quoted, translated_errors
 from . import catalog
 from .dump import Dumper, DumpPart, group_tables, lost_in_unicode, pieces_wanted, wait_for_snapshots
 from .ranges import cut
@@ -204,6 +205,7 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
         stack.callback(engine.dispose)
         with translated_errors(instance), engine.connect() as connection:
             version = catalog.server_version(connection)
+            _refuse_limit(instance, connection.info[FOUND_SETTINGS])
             flavour = FLAVOURS["mariadb" if "MariaDB" in version else "mysql"]
             tool = find_tool(flavour, flavour.dump_programs, version)
             refuse_hidden_objects(connection, instance, flavour.name, database)
@@ -228,6 +230,17 @@ def open_snapshot(instance: Instance, database: str, jobs: int) -> Iterator[MySQ
         if refused:
             _open_alone(snapshot, refused)
         yield snapshot
+
+
+def _refuse_limit(instance: Instance, settings: Mapping[str, str]) -> None:
+    """The dump tools read no more rows of a table than a new session may, and say nothing about the others."""
+    limit = int(settings["sql_select_limit"])
+    if limit != NO_LIMIT:
+        raise QueryFailedError(
+            f"Instance {instance.id} gives each session at most {limit} rows of a table (sql_select_limit), and all "
+            "others would be missing from the backup. Run SET GLOBAL sql_select_limit = DEFAULT, and take the setting "
+            "out of the server's configuration and out of init_connect."
+        )
 
 
 def _history(flavour: str, version: str, tables: Mapping[str, catalog.TableInfo]) -> bool:
