@@ -153,10 +153,13 @@ def variable(connection: sa.Connection, name: str) -> Any:
 
 
 def names_of_databases(connection: sa.Connection) -> list[str]:
-    """Every database but the system's, sorted. Names are compared as bytes: ``a`` and ``A`` are two databases."""
+    """Every database but the system's, sorted. Names are compared as bytes: ``a`` and ``A`` are two databases.
+
+    The catalogue would take a database ``Mysql`` for the system's, too. The server itself does so where it folds names.
+    """
     name = _view("schemata", "schema_name").c.schema_name
-    query = sa.select(sa.cast(name, sa.BINARY)).where(name.not_in(SYSTEM_DATABASES))
-    return sorted(row[0].decode() for row in _rows(connection, query))
+    names = sorted(row[0].decode() for row in _rows(connection, sa.select(sa.cast(name, sa.BINARY))))
+    return [name for name in names if name not in SYSTEM_DATABASES]
 
 
 def described(connection: sa.Connection, database: str) -> Database:
