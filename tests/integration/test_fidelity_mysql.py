@@ -418,6 +418,59 @@ def test_line_21_ddl_during_the_dump(server: MariaDBServer, tmp_path: Path, chan
     server.drop("l21")
 
 
+TWINS = """
+CREATE TABLE a (t longtext) SELECT repeat('x', 1000000) AS t FROM information_schema.columns LIMIT 30;
+CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1), (2);
+CREATE TABLE c (id int PRIMARY KEY); INSERT INTO c VALUES (3);
+CREATE TABLE `parts of $` (id int PRIMARY KEY) PARTITION BY RANGE (id)
+    (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20));
+INSERT INTO `parts of $` VALUES (1), (11);
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RENAME TABLE b TO x, c TO b, x TO c",
+        "ALTER TABLE `parts of $` DROP PARTITION p0",
+        "ALTER TABLE `parts of $` EXCHANGE PARTITION p0 WITH TABLE c",
+    ],
+)
+def test_line_21_tables_that_take_the_place_of_others(server: MariaDBServer, tmp_path: Path, change: str) -> None:
+    """Every column and index is as before, and what was not read yet is another table's: b's rows twice, c's never."""
+    server.create("l21", TWINS)
+
+    def alter() -> None:
+        time.sleep(0.5)
+        server.run("SET lock_wait_timeout = 30", change, database="l21")
+
+    with _pausing_at(1 << 20, alter), pytest.raises(SchemaChangedError, match="Run the backup again"):
+        take(server.instance(), "l21", tmp_path, jobs=1)
+    server.drop("l21")
+
+
+OTHER_ENGINES = {"mariadb": ("MyISAM", "Aria", "CSV", "ARCHIVE", "MEMORY"), "mysql": ("MyISAM", "CSV", "MEMORY")}
+
+
+def test_line_21_rows_and_upkeep_do_not_disturb(server: MariaDBServer, tmp_path: Path) -> None:
+    engines = OTHER_ENGINES[server.flavour]
+    server.create("l21", TWINS + "".join(f"CREATE TABLE t_{name} (id int NOT NULL) ENGINE {name};" for name in engines))
+    names = ("b", "`parts of $`", *(f"t_{name}" for name in engines))
+    done: list[Any] = []
+
+    def write() -> None:
+        time.sleep(1.5)  # catalogues keep times in seconds
+        inserts = [f"INSERT INTO {name} VALUES (9)" for name in names]
+        upkeep = [f"ANALYZE TABLE {', '.join(names)}", "FLUSH TABLES", "CHECK TABLE b", "OPTIMIZE TABLE t_MyISAM"]
+        trigger = "CREATE TRIGGER later BEFORE INSERT ON b FOR EACH ROW SET @x = 1"
+        done.append(server.run("SET lock_wait_timeout = 30", *inserts, *upkeep, trigger, database="l21"))
+
+    with _pausing_at(1 << 20, write):
+        take(server.instance(), "l21", tmp_path, jobs=1)
+    assert len(done) == 1
+    server.drop("l21")
+
+
 def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
     server.create(
         "l21",

@@ -28,6 +28,8 @@ AS_FOR_MARIADB = (
     "test_line_21_a_new_table_is_not_in_the_backup",
     "test_line_21_ddl_during_a_dump_in_pieces",
     "test_line_21_ddl_during_the_dump",
+    "test_line_21_rows_and_upkeep_do_not_disturb",
+    "test_line_21_tables_that_take_the_place_of_others",
     "test_line_22_names",
     "test_line_22_names_of_keys",
     "test_line_23_empty_database",

@@ -32,6 +32,8 @@ SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
+_KNOW_WHEN_MADE = ("InnoDB", "MyISAM", "Aria")
+"""ARCHIVE gives the time of its latest row as that of its creation."""
 _WRONG_VALUE = 1231
 """ER_WRONG_VALUE_FOR_VAR: a variable can't be set to this (MySQL manual, "Server Error Message Reference")."""
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
@@ -89,6 +91,8 @@ class TableInfo:
     columns: tuple[Column, ...] = ()
     indexes: tuple[tuple[Any, ...], ...] = ()
     size_bytes: int = field(default=0, compare=False)
+    made: tuple[Any, ...] = ()
+    """When it was made, and InnoDB's numbers of it and of its partitions: a table that took another's name differs."""
 
     @property
     def character_sets(self) -> set[str]:
@@ -190,16 +194,18 @@ def names_of_tables(connection: sa.Connection, database: str) -> dict[str, str]:
 def tables(connection: sa.Connection, database: str) -> dict[str, TableInfo]:
     """Every table with its columns and indexes, by name; views and sequences left out."""
     view = _view(
-        "tables", "table_schema", "table_name", "table_type", "engine", "table_collation", "data_length", "index_length"
-    )
+        "tables", "table_schema", "table_name", "table_type", "engine", "table_collation", "data_length",
+        "index_length", "create_time",
+    )  # fmt: skip
     c = view.c
     query = sa.select(
-        c.table_name, c.table_type, c.engine, c.table_collation, c.data_length, c.index_length
+        c.table_name, c.table_type, c.engine, c.table_collation, c.data_length, c.index_length, c.create_time
     ).where(_is(c.table_schema, database), c.table_type.in_(TABLE_KINDS))  # fmt: skip
     columns = _columns(connection, database)
     indexes = _indexes(connection, database)
+    numbers = _numbers_in_innodb(connection, database)
     found = {}
-    for name, kind, engine, collation, data, index in _rows(connection, query):
+    for name, kind, engine, collation, data, index, created in _rows(connection, query):
         found[name] = TableInfo(
             name=name,
             kind=kind,
@@ -208,8 +214,35 @@ def tables(connection: sa.Connection, database: str) -> dict[str, TableInfo]:
             columns=tuple(map(Column._make, columns.pop(name, ()))),
             indexes=tuple(indexes.pop(name, ())),
             size_bytes=int(data or 0) + int(index or 0),
+            made=(created if engine in _KNOW_WHEN_MADE else None, *numbers.get(_file_name(name), ())),
         )
     return dict(sorted(found.items()))
+
+
+def _file_name(name: str) -> str:
+    """A name as InnoDB writes it, so far as it has the letters of ASCII only (MySQL manual, "Mapping of Identifiers to
+    File Names")."""
+    return re.sub(r"[^0-9A-Za-z_]", lambda letter: f"@{ord(letter[0]):04x}", name)
+
+
+def _numbers_in_innodb(connection: sa.Connection, database: str) -> dict[str, list[int]]:
+    """InnoDB's numbers of tables and their partitions, by the tables' file names: a table keeps its number under
+    another name. Empty where the account may not read them, without the privilege PROCESS."""
+    folder = _file_name(database) + "/"
+    rows: list[tuple[Any, ...]] = []
+    for name in ("innodb_tables", "innodb_sys_tables"):  # MySQL's and MariaDB's
+        c = _view(name, "name", "table_id").c
+        try:
+            rows = _rows(connection, sa.select(c.name, c.table_id).where(c.name.startswith(folder, autoescape=True)))
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+    found: dict[str, list[int]] = {}
+    for name, number in rows:
+        if name.startswith(folder):
+            table = name.removeprefix(folder).partition("#")[0]  # what follows are partitions
+            found.setdefault(table, []).append(int(number))
+    return {table: sorted(numbers) for table, numbers in found.items()}
 
 
 def _columns(connection: sa.Connection, database: str) -> dict[str, list[tuple[Any, ...]]]:
