@@ -401,6 +401,7 @@ KEYS = {
     "uuids": ("id char(36), text text, PRIMARY KEY (id)", "insert(insert(md5(seq), 9, 0, '-'), 14, 0, '-'), 'x'"),
     "capitals": ("id varchar(40) COLLATE utf8mb4_bin, PRIMARY KEY (id)", "upper(sha1(seq))"),
     "latin": ("id varchar(40) CHARACTER SET latin1, PRIMARY KEY (id)", "concat('PO:2026/', lpad(seq, 9, '0'))"),
+    "ascii": ("id char(36) CHARACTER SET ascii, PRIMARY KEY (id)", "md5(seq)"),
     "random": ("id uuid, PRIMARY KEY (id)", "insert(insert(md5(seq), 13, 1, '4'), 17, 1, 'a')"),
     "by_time": (
         "id uuid, PRIMARY KEY (id)",

@@ -183,6 +183,8 @@ def test_line_06_latin1_enum(trip: Trip, other: MariaDBServer) -> None:
 def test_line_07_character_sets_and_time_zones(trip: Trip, other: MariaDBServer) -> None:
     """Servers in three time zones; codes that Unicode does not know, or knows under another number."""
     trip.assert_same("l07_")
+    found = rows(other, NAME, "SELECT hex(id), hex(t) FROM l07_ascii WHERE id > 'z'")
+    assert found == [("C3A9", "C3BC626572")]
     query = "SELECT hex(g), hex(c), hex(j), hex(b), hex(r), at, dt FROM l07_text WHERE id = 1"
     at_source = ("815C8140", "8790", "5C", "A15A", "98")
     assert tuple(rows(other, NAME, query)[0])[:5] == at_source

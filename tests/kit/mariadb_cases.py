@@ -37,6 +37,11 @@ CREATE TABLE l06_enum (e enum('é', 'ü;\n', 'it''s', '') CHARACTER SET latin1, 
 INSERT INTO l06_enum VALUES ('é', 'à,z'), ('ü;\n', ''), ('it''s', 'ñ'), ('', NULL);
 CREATE TABLE l07_with_uuid (id uuid DEFAULT uuid(), t varchar(9) CHARACTER SET gbk);
 INSERT INTO l07_with_uuid (t) VALUES ('汉字'), (NULL);
+CREATE TABLE l07_ascii (id varchar(36) CHARACTER SET ascii PRIMARY KEY, t text CHARACTER SET ascii);
+INSERT INTO l07_ascii VALUES ('a', 'plain'), ('it''s', ''), ('z', NULL);
+SET NAMES binary;
+INSERT INTO l07_ascii VALUES ('é', 'über');
+SET NAMES utf8mb4;
 SET sql_mode = 'ALLOW_INVALID_DATES';
 CREATE TABLE l08_dates (d date NOT NULL DEFAULT '0000-00-00', dt datetime,
     ts timestamp NOT NULL DEFAULT '0000-00-00 00:00:00');

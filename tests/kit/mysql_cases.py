@@ -44,6 +44,8 @@ INSERT INTO l05_json (doc) VALUES ('{"name": "O\'Neil \\"x\\" \\\\ é", "n": [1,
 CREATE TABLE l06_enum (e enum('é', 'ü;\n', 'it''s', '') CHARACTER SET latin1, s set('à', 'ñ', 'z') CHARACTER SET latin1)
     CHARSET latin1;
 INSERT INTO l06_enum VALUES ('é', 'à,z'), ('ü;\n', ''), ('it''s', 'ñ'), ('', NULL);
+CREATE TABLE l07_ucs2 (id int PRIMARY KEY, t varchar(9) CHARACTER SET ucs2);
+INSERT INTO l07_ucs2 VALUES (1, _ucs2 0xD83DDE00), (2, _ucs2 0xD800), (3, 'é');
 SET sql_mode = 'ALLOW_INVALID_DATES';
 CREATE TABLE l08_dates (d date NOT NULL DEFAULT '0000-00-00', dt datetime,
     ts timestamp NOT NULL DEFAULT '0000-00-00 00:00:00');
@@ -180,7 +182,8 @@ PROBES: dict[str, list[tuple[str, object]]] = {
     "06": [("SELECT hex(e) FROM l06_enum WHERE e = 'é'", "E9")],
     "07": [("SELECT concat_ws(',', hex(g), hex(c), hex(j), hex(b), hex(r), dt) FROM l07_text WHERE id = 1",
             "815C8140,8790,5C,A15A,98,2026-03-29 02:30:00"),
-           ("SELECT unix_timestamp(at) FROM l07_text WHERE id = 2", 66600)],
+           ("SELECT unix_timestamp(at) FROM l07_text WHERE id = 2", 66600),
+           ("SELECT group_concat(hex(t) ORDER BY id) FROM l07_ucs2", "D83DDE00,D800,00E9")],
     "08": [("SELECT group_concat(concat(d, dt) ORDER BY concat(d)) FROM l08_dates",
             "0000-00-002026-02-31 10:00:00,2026-00-002026-04-31 00:00:00"),
            ("SELECT group_concat(id ORDER BY id) FROM l08_zero", "0,5")],

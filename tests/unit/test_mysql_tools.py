@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.catalog
 )
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.dump import (
     Group,
-    group_tables,
     lost_in_unicode,
     pieces_wanted,
 )
@@ -31,6 +31,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql.tools i
 )
 
 MIB = 1 << 20
+group_tables = partial(mysql_dump.group_tables, "mariadb")
 
 
 @pytest.mark.parametrize(
@@ -187,4 +188,11 @@ def test_text_that_unicode_would_change_goes_as_bytes() -> None:
     assert group_tables([lossy, plain], 1) == [Group(binary=True)]
     assert group_tables([lossy, both], 1) == [Group()]
     for jobs, lost in ((1, ["g", "u"]), (2, ["u"])):
-        assert lost_in_unicode([lossy, both, plain], group_tables([lossy, both, plain], jobs)) == lost
+        assert lost_in_unicode("mariadb", [lossy, both, plain], group_tables([lossy, both, plain], jobs)) == lost
+
+
+def test_what_unicode_changes_depends_on_the_flavour() -> None:
+    tables = [table("a", 1, "ascii"), table("u", 1, "ucs2"), table("l", 1, "latin1")]
+    for flavour, changed in (("mariadb", "a"), ("mysql", "u")):
+        groups = mysql_dump.group_tables(flavour, tables, 2)
+        assert [group.tables for group in groups if group.binary] == [(changed,)]

@@ -34,10 +34,12 @@ NAMED_TABLES = 500
 """At most so many tables are handed out by name: the tools look each name up in the list of all tables."""
 
 # All codes of these character sets come back from Unicode as they were (found by converting every code on a server).
-_THROUGH_UNICODE = frozenset((
-    "ascii", "latin1", "latin2", "latin5", "latin7", "cp850", "cp852", "cp866", "koi8r", "koi8u", "keybcs2", "macce",
-    "macroman", "gb18030", "ucs2", "utf8", "utf8mb3", "utf8mb4", "utf16", "utf16le", "utf32",
+# MariaDB takes bytes over 7F for ascii, MySQL halves of surrogate pairs for ucs2.
+_COMMON = frozenset((
+    "latin1", "latin2", "latin5", "latin7", "cp850", "cp852", "cp866", "koi8r", "koi8u", "keybcs2", "macce",
+    "macroman", "utf8", "utf8mb3", "utf8mb4", "utf16", "utf16le", "utf32",
 ))  # fmt: skip
+_THROUGH_UNICODE = {"mariadb": _COMMON | {"ucs2"}, "mysql": _COMMON | {"ascii", "gb18030"}}
 _TEXT_ONLY_TYPES = frozenset(("json", "uuid", "inet4", "inet6", "xmltype"))
 # mysqldump.c prints the server's error number in parentheses, or after "Got error:" or "Error".
 _CHANGED = re.compile(
@@ -49,9 +51,9 @@ FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
 HEADER_BYTES = 4096
 
 
-def loses_in_unicode(table: TableInfo) -> bool:
+def loses_in_unicode(flavour: str, table: TableInfo) -> bool:
     """Whether a column's character set has codes that don't survive a dump as utf8mb4 (sjis, gbk, cp1251, …)."""
-    return not table.character_sets <= _THROUGH_UNICODE
+    return not table.character_sets <= _THROUGH_UNICODE[flavour]
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Group:
     where: str | None = None
 
 
-def _as_bytes(table: TableInfo) -> bool:
-    return loses_in_unicode(table) and not table.types & _TEXT_ONLY_TYPES
+def _as_bytes(flavour: str, table: TableInfo) -> bool:
+    return loses_in_unicode(flavour, table) and not table.types & _TEXT_ONLY_TYPES
 
 
 def pieces_wanted(tables: Collection[TableInfo], jobs: int) -> dict[str, int]:
@@ -87,7 +89,7 @@ def pieces_wanted(tables: Collection[TableInfo], jobs: int) -> dict[str, int]:
 
 
 def group_tables(
-    tables: Collection[TableInfo], jobs: int, ranges: Mapping[str, Sequence[str]] | None = None
+    flavour: str, tables: Collection[TableInfo], jobs: int, ranges: Mapping[str, Sequence[str]] | None = None
 ) -> list[Group]:
     """Spreads tables over about ``jobs`` processes by size, largest first into the lightest.
 
@@ -99,7 +101,7 @@ def group_tables(
     kinds: dict[bool, list[TableInfo]] = {False: [], True: []}
     for table in tables:
         if table.name not in pieces:
-            kinds[_as_bytes(table)].append(table)
+            kinds[_as_bytes(flavour, table)].append(table)
     binary = len(kinds[True]) > len(kinds[False])
     if jobs == 1:
         return [Group(binary=bool(kinds[True]) and not any(table.types & _TEXT_ONLY_TYPES for table in tables))]
@@ -109,7 +111,7 @@ def group_tables(
     if others:
         groups.append(Group(others, binary=not binary))
     groups += [
-        Group((table.name,), binary=_as_bytes(table), where=where)
+        Group((table.name,), binary=_as_bytes(flavour, table), where=where)
         for table in tables
         for where in pieces.get(table.name, ())
     ]
@@ -117,10 +119,10 @@ def group_tables(
     return [Group(left_out=left_out, binary=binary), *groups]
 
 
-def lost_in_unicode(tables: Iterable[TableInfo], groups: Sequence[Group]) -> list[str]:
+def lost_in_unicode(flavour: str, tables: Iterable[TableInfo], groups: Sequence[Group]) -> list[str]:
     """The names of the tables some of whose text a dump by these groups may change."""
     named = {name: group for group in groups for name in group.tables}
-    return [t.name for t in tables if loses_in_unicode(t) and not named.get(t.name, groups[0]).binary]
+    return [t.name for t in tables if loses_in_unicode(flavour, t) and not named.get(t.name, groups[0]).binary]
 
 
 def _spread(tables: Sequence[TableInfo], jobs: int) -> list[tuple[str, ...]]:

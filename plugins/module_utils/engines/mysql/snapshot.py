@@ -66,10 +66,11 @@ class MySQLSnapshot(Snapshot):
 
     def plan(self, jobs: int, ranges: Mapping[str, Sequence[str]] | None = None) -> None:
         """Decides which processes dump what, without starting any. ``ranges`` are conditions that cut large tables."""
-        groups = group_tables(self._tables.values(), jobs, ranges)
+        flavour = self._dumper.flavour.name
+        groups = group_tables(flavour, self._tables.values(), jobs, ranges)
         data = [self._dumper.data(number, group) for number, group in enumerate(groups, 1)]
         self.parts = [self._dumper.schema(), *data, self._dumper.objects()]
-        self.lossy = lost_in_unicode(self._tables.values(), groups)
+        self.lossy = lost_in_unicode(flavour, self._tables.values(), groups)
 
     def stop(self) -> None:
         """Ends every dump process that still runs."""
