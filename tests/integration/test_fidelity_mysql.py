@@ -23,6 +23,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import 
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import snapshot as mysql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
+    QueryFailedError,
     SchemaChangedError,
     TargetUnfitError,
 )
@@ -275,6 +276,63 @@ def test_line_11_a_view_that_only_the_source_could_not_open_is_restored(
     other.drop("l11 again", "elsewhere")
 
 
+LIKE = """
+CREATE TABLE t (a int); INSERT INTO t VALUES (5);
+CREATE VIEW resume AS SELECT a FROM t; CREATE VIEW REsume AS SELECT a + 1 AS a FROM t;
+CREATE TABLE gone (a int); CREATE VIEW `Resume` AS SELECT a FROM gone; DROP TABLE gone;
+"""
+
+
+def test_line_11_views_whose_names_are_like_a_broken_ones(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path
+) -> None:
+    """The tools would leave them out, too: they look names up without regard to case."""
+    server.create("l11", LIKE, "CHARACTER SET utf8mb4")
+    source = take(server.instance(), "l11", tmp_path)
+    said = [sentence for sentence in source.inventory.warnings if "takes it for Resume, a broken one" in sentence]
+    assert len(said) == 2
+    bring_back(source, other.instance(), "l11")
+    assert other.run("SELECT a FROM resume UNION ALL SELECT a FROM REsume", database="l11") == [(5,), (6,)]
+    server.run("CREATE TABLE RESUME (a int)", database="l11")
+    with pytest.raises(QueryFailedError, match=r"take RESUME .* for the broken view Resume"):
+        take(server.instance(), "l11", tmp_path)
+    server.drop("l11")
+    other.drop("l11")
+
+
+def test_line_11_a_view_that_is_not_in_the_dump(
+    server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.create("l11", LIKE, "CHARACTER SET utf8mb4")
+    monkeypatch.setattr(mysql_snapshot, "alike", str)
+    with pytest.raises(SchemaChangedError, match="not in the dump: REsume, resume"):
+        take(server.instance(), "l11", tmp_path)
+    server.drop("l11")
+
+
+def test_line_22_names_that_differ_by_case_alone(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one process leaves out, the tools look up without regard to case."""
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    monkeypatch.setattr(mysql_dump, "SPLIT_SHARE", 9)
+    columns = "(id int PRIMARY KEY, t varchar(9)"
+    server.create(
+        "l22",
+        f"CREATE TABLE Orders {columns}); CREATE TABLE orders {columns}); CREATE TABLE ORDERS {columns} CHARSET gbk);"
+        f"CREATE TABLE beside {columns} CHARSET gbk); CREATE TABLE another {columns});"
+        "INSERT INTO Orders VALUES (1, 'a'), (2, 'b'); INSERT INTO orders VALUES (3, 'c'), (4, 'd');"
+        "INSERT INTO ORDERS VALUES (5, '汉字'); INSERT INTO beside VALUES (6, 'e'), (7, 'f')",
+        "CHARACTER SET utf8mb4",
+    )
+    source = take(server.instance(), "l22", tmp_path, jobs=4)
+    assert len(source.parts) > 3
+    bring_back(source, other.instance(), "l22")
+    assert differences(facts(server, "l22"), facts(other, "l22")) == []
+    server.drop("l22")
+    other.drop("l22")
+
+
 def test_line_12_views_under_another_name(trip: Trip, server: MariaDBServer) -> None:
     trip.assert_same("l12_")
     assert rows(server, COPY, "SELECT * FROM l12_a WHERE a = 2") == [(2, 4, 2)]
@@ -463,7 +521,7 @@ def test_line_21_rows_and_upkeep_do_not_disturb(server: MariaDBServer, tmp_path:
     def write() -> None:
         time.sleep(1.5)  # catalogues keep times in seconds
         inserts = [f"INSERT INTO {name} VALUES (9)" for name in names]
-        upkeep = [f"ANALYZE TABLE {', '.join(names)}", "FLUSH TABLES", "CHECK TABLE b", "OPTIMIZE TABLE t_MyISAM"]
+        upkeep = [f"ANALYZE TABLE {', '.join(names)}", "FLUSH TABLES b", "CHECK TABLE b", "OPTIMIZE TABLE t_MyISAM"]
         trigger = "CREATE TRIGGER later BEFORE INSERT ON b FOR EACH ROW SET @x = 1"
         done.append(server.run("SET lock_wait_timeout = 30", *inserts, *upkeep, trigger, database="l21"))
 

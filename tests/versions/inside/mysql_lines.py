@@ -22,6 +22,8 @@ AS_FOR_MARIADB = (
     "test_everything_in_pieces",
     "test_line_11_a_view_that_only_the_source_could_not_open_is_restored",
     "test_line_11_broken_views_are_kept_and_reported",
+    "test_line_11_a_view_that_is_not_in_the_dump",
+    "test_line_11_views_whose_names_are_like_a_broken_ones",
     "test_line_12_a_view_over_two_databases",
     "test_line_15_sandbox_line",
     "test_line_19_rows_larger_than_the_default_packet",
@@ -32,6 +34,7 @@ AS_FOR_MARIADB = (
     "test_line_21_tables_that_take_the_place_of_others",
     "test_line_22_names",
     "test_line_22_names_of_keys",
+    "test_line_22_names_that_differ_by_case_alone",
     "test_line_23_empty_database",
     "test_line_23_five_thousand_tables",
 )

@@ -30,6 +30,7 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
 
 SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
+VIEW = "VIEW"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
 _KNOW_WHEN_MADE = ("InnoDB", "MyISAM", "Aria")
@@ -356,23 +357,22 @@ def stored_objects(connection: sa.Connection, database: str) -> StoredObjects:
     )
 
 
-def broken_views(connection: sa.Connection, database: str) -> list[dict[str, str]]:
-    """The views that the server can't open, which would stop the dump tools: ``name``, ``sql`` (SHOW CREATE VIEW)
+def broken_views(connection: sa.Connection, database: str, views: Iterable[str]) -> list[dict[str, str]]:
+    """Those views that the server can't open, which would stop the dump tools: ``name``, ``sql`` (SHOW CREATE VIEW)
     and ``reason`` in the server's words. The database must be the connection's own."""
-    kinds = names_of_tables(connection, database)
     broken = []
-    for name in sorted(name for name, kind in kinds.items() if kind == "VIEW"):
+    for name in sorted(views):
         try:
             run_quoted(connection, f"SHOW FIELDS FROM {quoted(name)}").close()
         except sa.exc.DBAPIError as error:
             if error.connection_invalidated or error.orig is None:
                 raise
-            sql = _view_statement(connection, database, name)
+            sql = view_statement(connection, database, name)
             broken.append({"name": name, "sql": sql, "reason": str(error.orig.args[-1])})
     return broken
 
 
-def _view_statement(connection: sa.Connection, database: str, name: str) -> str:
+def view_statement(connection: sa.Connection, database: str, name: str) -> str:
     """What creates a view. MySQL does not show it where a database that the view needs is gone, but still knows it."""
     try:
         return str(_rows(connection, f"SHOW CREATE VIEW {quoted(name)}")[0][1])

@@ -46,6 +46,9 @@ _CHANGED = re.compile(
     r"\((?:1412|1146|1054)\)|[Ee]rror:? (?:1412|1146|1054)\b|Couldn't find table|Error in field count for table"
 )
 _SANDBOX = re.compile(rb"\A/\*[M!]+999999\\- enable the sandbox mode \*/ *\n")
+_VIEW = re.compile(rb"DROP VIEW IF EXISTS `([^`]*(?:``[^`]*)*)`\*/;")
+_VIEW_BYTES = 1024
+"""More than such a statement takes, whose name has 64 characters at most."""
 _SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 FAITHFUL_SQL_MODE = b"SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
 HEADER_BYTES = 4096
@@ -70,8 +73,30 @@ class Group:
     where: str | None = None
 
 
-def _as_bytes(flavour: str, table: TableInfo) -> bool:
-    return loses_in_unicode(flavour, table) and not table.types & _TEXT_ONLY_TYPES
+def alike(name: str) -> str:
+    """The same for names that the tools do not tell apart when they look up what to leave out."""
+    return name.casefold()
+
+
+def _families(tables: Iterable[TableInfo]) -> list[list[TableInfo]]:
+    """Tables, those of names that are alike together: one process must have them all."""
+    found: dict[str, list[TableInfo]] = {}
+    for table in tables:
+        found.setdefault(alike(table.name), []).append(table)
+    return list(found.values())
+
+
+def _names(families: Iterable[Iterable[TableInfo]]) -> tuple[str, ...]:
+    return tuple(table.name for family in families for table in family)
+
+
+def _size(family: Iterable[TableInfo]) -> int:
+    return sum(table.size_bytes for table in family)
+
+
+def _as_bytes(flavour: str, family: Collection[TableInfo]) -> bool:
+    text_only = any(table.types & _TEXT_ONLY_TYPES for table in family)
+    return not text_only and any(loses_in_unicode(flavour, table) for table in family)
 
 
 def pieces_wanted(tables: Collection[TableInfo], jobs: int) -> dict[str, int]:
@@ -83,8 +108,8 @@ def pieces_wanted(tables: Collection[TableInfo], jobs: int) -> dict[str, int]:
     share = total / jobs
     return {
         table.name: max(2, round(table.size_bytes / share))
-        for table in tables
-        if table.size_bytes >= share * SPLIT_SHARE and table.range_column
+        for table, *others in _families(tables)
+        if not others and table.size_bytes >= share * SPLIT_SHARE and table.range_column
     }
 
 
@@ -98,20 +123,20 @@ def group_tables(
     with one job they all go as text.
     """
     pieces = ranges or {}
-    kinds: dict[bool, list[TableInfo]] = {False: [], True: []}
-    for table in tables:
-        if table.name not in pieces:
-            kinds[_as_bytes(flavour, table)].append(table)
+    kinds: dict[bool, list[list[TableInfo]]] = {False: [], True: []}
+    for family in _families(tables):
+        if family[0].name not in pieces:
+            kinds[_as_bytes(flavour, family)].append(family)
     binary = len(kinds[True]) > len(kinds[False])
     if jobs == 1:
         return [Group(binary=bool(kinds[True]) and not any(table.types & _TEXT_ONLY_TYPES for table in tables))]
-    others = tuple(table.name for table in kinds[not binary])
+    others = _names(kinds[not binary])
     left = max(1, jobs - sum(map(len, pieces.values())))
     groups = [Group(names, binary=binary) for names in _spread(kinds[binary], left - bool(others)) if names]
     if others:
         groups.append(Group(others, binary=not binary))
     groups += [
-        Group((table.name,), binary=_as_bytes(flavour, table), where=where)
+        Group((table.name,), binary=_as_bytes(flavour, [table]), where=where)
         for table in tables
         for where in pieces.get(table.name, ())
     ]
@@ -125,18 +150,18 @@ def lost_in_unicode(flavour: str, tables: Iterable[TableInfo], groups: Sequence[
     return [t.name for t in tables if loses_in_unicode(flavour, t) and not named.get(t.name, groups[0]).binary]
 
 
-def _spread(tables: Sequence[TableInfo], jobs: int) -> list[tuple[str, ...]]:
+def _spread(families: Sequence[Sequence[TableInfo]], jobs: int) -> list[tuple[str, ...]]:
     """What the processes after the first get by name."""
-    if jobs < 2 or sum(table.size_bytes for table in tables) < SMALL_DATABASE_BYTES:
+    if jobs < 2 or sum(map(_size, families)) < SMALL_DATABASE_BYTES:
         return []
-    largest = sorted(tables, key=lambda table: table.size_bytes, reverse=True)
-    loads = [sum(table.size_bytes for table in largest[NAMED_TABLES:])] + [0] * (jobs - 1)
-    names: list[list[str]] = [[] for _load in loads]
-    for table in largest[:NAMED_TABLES]:
+    largest = sorted(families, key=_size, reverse=True)
+    loads = [sum(map(_size, largest[NAMED_TABLES:]))] + [0] * (jobs - 1)
+    given: list[list[Sequence[TableInfo]]] = [[] for _load in loads]
+    for family in largest[:NAMED_TABLES]:
         lightest = loads.index(min(loads))
-        loads[lightest] += max(table.size_bytes, 1)
-        names[lightest].append(table.name)
-    return [tuple(group) for group in names[1:]]
+        loads[lightest] += max(_size(family), 1)
+        given[lightest].append(family)
+    return [_names(group) for group in given[1:]]
 
 
 @dataclass(frozen=True)
@@ -203,6 +228,19 @@ class Dumper:
         )
 
 
+class ViewFinder:
+    """The names of the views in a schema dump that passes."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        text = self._rest + data
+        self.names.update(name.replace(b"``", b"`").decode() for name in _VIEW.findall(text))
+        self._rest = text[-_VIEW_BYTES:]
+
+
 class DumpStream(RawIOBase):
     """The output of a dump process with two changes to its header.
 
@@ -210,8 +248,8 @@ class DumpStream(RawIOBase):
     the source had accepted, like the 31st of February, which it would silently turn into zeros.
     """
 
-    def __init__(self, stdout: BinaryIO, counter: RowCounter | None) -> None:
-        self._stdout, self._counter = stdout, counter
+    def __init__(self, stdout: BinaryIO, counter: RowCounter | None, views: ViewFinder | None = None) -> None:
+        self._stdout, self._counter, self._views = stdout, counter, views
         self._head = b""
         self._started = False
         self.ended = False
@@ -238,6 +276,8 @@ class DumpStream(RawIOBase):
             data, self._head = self._head[:size], self._head[size:]
         else:
             data = self._next(size)
+        if self._views:
+            self._views.feed(data)
         if self._counter and data:
             self._counter.feed(data)
         elif self._counter and size:
@@ -267,6 +307,7 @@ class DumpPart(Part):
         self, name: str, kind: str, dumper: Dumper, arguments: Sequence[str], counter: RowCounter | None = None
     ) -> None:
         self.name, self.kind, self.counter = name, kind, counter
+        self.views = ViewFinder() if kind == "schema" else None
         self.waits = kind == "data"
         self._dumper, self._arguments = dumper, arguments
         self._child: commands.Child | None = None
@@ -283,7 +324,7 @@ class DumpPart(Part):
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         child = self.start()
-        stream = DumpStream(child.stdout, self.counter)
+        stream = DumpStream(child.stdout, self.counter, self.views)
         try:
             yield cast(BinaryIO, stream)
             if not stream.ended and stream.read(1):
