@@ -352,6 +352,23 @@ def test_line_12_a_view_over_two_databases(server: MariaDBServer, tmp_path: Path
     server.drop("l12", "l12 again", "elsewhere")
 
 
+def test_line_12_sequences_and_a_table_named_as_its_database(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("elsewhere", "CREATE TABLE b SELECT 1 AS id")
+    server.create(
+        "l12",
+        "CREATE TABLE l12 (id int PRIMARY KEY, made date, t text); INSERT INTO l12 VALUES (1, '2026-01-02', 'xa');"
+        "CREATE SEQUENCE q; CREATE VIEW n AS SELECT nextval(q) AS n;"
+        "CREATE VIEW v AS SELECT extract(year FROM l12.made) AS y, trim(LEADING 'x' FROM l12.t) AS t FROM l12;"
+        "CREATE VIEW w AS SELECT l12.id FROM elsewhere.b STRAIGHT_JOIN l12 ON l12.id = b.id",
+    )
+    source = take(server.instance(), "l12", tmp_path)
+    assert bring_back(source, server.instance(), "l12 again").warnings == []
+    server.drop("l12")
+    for view, row in (("n", (1,)), ("v", (2026, "a")), ("w", (1,))):
+        assert server.run(f"SELECT * FROM {view}", database="l12 again") == [row]
+    server.drop("l12 again", "elsewhere")
+
+
 def test_line_13_triggers_and_many_indexes(trip: Trip, server: MariaDBServer, other: MariaDBServer) -> None:
     trip.assert_same("l13")
     for where, database in ((server, COPY), (other, NAME)):

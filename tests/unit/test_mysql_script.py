@@ -154,6 +154,28 @@ def test_a_view_that_could_not_be_opened() -> None:
     assert renamed_view(sql, "a b", "a b") == sql
 
 
+@pytest.mark.parametrize(
+    ("printed", "renamed"),
+    [
+        (b"from `o`.`b` straight_join `src`.`a`", b"from `o`.`b` straight_join `x`.`a`"),
+        (b"nextval(`src`.`q`),setval(`src`.`q`,5,1,0)", b"nextval(`x`.`q`),setval(`x`.`q`,5,1,0)"),
+        (b"select extract(year from `src`.`made`) AS `y` from `src`",) * 2,
+        (b"trim(leading 'x from `' from `src`.`t`),trim(both `src`.`t` from `src`.`t`)",) * 2,
+        (
+            b"trim(both `src`.`f`(1) from `src`.`t`) from `src`.`t`",
+            b"trim(both `x`.`f`(1) from `src`.`t`) from `x`.`t`",
+        ),
+        (b"trim(both (select 1 from `src`.`t`) from 'a')", b"trim(both (select 1 from `x`.`t`) from 'a')"),
+        (
+            b"trim(`src`.`t`) AS `from `,'trim(both ' AS `b` from `src`.`t`",
+            b"trim(`src`.`t`) AS `from `,'trim(both ' AS `b` from `x`.`t`",
+        ),
+    ],
+)
+def test_where_a_database_stands_in_front_of_a_name(printed: bytes, renamed: bytes) -> None:
+    assert renamed_view(printed, "src", "x") == renamed
+
+
 INDEXED = rb"""CREATE TABLE `t` (
   `id` int(11) NOT NULL AUTO_INCREMENT COMMENT 'the `id`, KEY',
   `a` varchar(9) DEFAULT ',\n  KEY `x` (`a`)',
@@ -163,6 +185,12 @@ INDEXED = rb"""CREATE TABLE `t` (
   CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`)
 ) ENGINE=InnoDB AUTO_INCREMENT=5 COMMENT='USING HASH';
 """
+
+
+def test_names_that_look_like_indexes() -> None:
+    column = b"CREATE TABLE `t` (\n  `id` int(11) NOT NULL,\n  `x,\n  KEY `` (y\nz` int(11) DEFAULT NULL,\n"
+    text = column + b"  PRIMARY KEY (`id`),\n  KEY `a` (`id`)\n) ENGINE=InnoDB"
+    assert without_indexes(text) == (column + b"  PRIMARY KEY (`id`)\n) ENGINE=InnoDB", ["KEY `a` (`id`)"])
 
 
 def test_indexes_apart() -> None:

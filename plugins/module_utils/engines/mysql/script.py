@@ -27,10 +27,16 @@ _VIEW_ENDS = re.compile(rb"\s*+/\*!\d++ SET collation_connection += @saved_col_c
 _CHECK_OPTION = re.compile(rb" WITH (?:CASCADED|LOCAL) CHECK OPTION")
 _ALTER_DATABASE = re.compile(rb"\A(\s*+ALTER DATABASE )" + _NAME)
 _FOREIGN_KEY = re.compile(rb",\n  (CONSTRAINT " + _NAME + rb" FOREIGN KEY (?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
-_INDEX = re.compile(rb",\n  ((?:UNIQUE )?KEY " + _NAME + rb" \((?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)")
+_INDEX = re.compile(
+    rb",\n  ((?:UNIQUE )?KEY " + _NAME + rb" \((?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)|" + _QUOTED, re.DOTALL
+)
 _PRIMARY = re.compile(rb"\n  PRIMARY KEY \((" + _NAME + rb")")
 _COUNTER = re.compile(rb"\n  (" + _NAME + rb") (?:" + _QUOTED + rb"|[^`'\n])*?\bAUTO_INCREMENT\b")
 _INDEXES_STAY = re.compile(rb"\n  (?:FULLTEXT|SPATIAL) KEY |USING HASH|WITHOUT OVERLAPS|WITH SYSTEM VERSIONING")
+# Here a column follows ``from``, whose table may have the database's name.
+_NO_TABLE_FOLLOWS = (
+    rb"\bextract\(\w++ from |\btrim\((?:leading|trailing|both) (?:" + _QUOTED + rb"|(?!\(select )[^'`])*? from "
+)
 _SPACE = rb"(?:\s|/\*.*?\*/|(?:--\s|#)[^\n]*\n)"
 _GAP, _MAYBE = _SPACE + rb"+", _SPACE + rb"*"
 _IDENTIFIER = rb"(" + _NAME + rb"|\"[^\"]*(?:\"\"[^\"]*)*\"|[0-9A-Za-z$_\x80-\xff]++)"
@@ -119,7 +125,15 @@ def without_indexes(text: bytes) -> tuple[bytes, list[str]]:
         return text, []
     if counter and counter[1] != primary[1]:
         return text, []
-    return _INDEX.sub(b"", text), [clause.decode() for clause in _INDEX.findall(text)]
+    clauses: list[str] = []
+
+    def take(found: re.Match[bytes]) -> bytes:
+        if found[1] is None:  # a name or a string, which may hold what looks like an index
+            return found[0]
+        clauses.append(found[1].decode())
+        return b""
+
+    return _INDEX.sub(take, text), clauses
 
 
 @dataclass
@@ -217,7 +231,7 @@ def renamed_view(text: bytes, source: str, target: str) -> bytes:
     The server leaves its own name out in front of tables, unless the view shows tables of another database as well. It
     never does so in front of functions, nor in front of a table's column where it could not open the view.
     """
-    text = _replaced(text, source, target, before=rb"\b(?:from|join) \(*+")
+    text = _replaced(text, source, target, before=rb"\b(?:(?:from|join|straight_join) \(*+|(?:next|last|set)val\()")
     return _replaced(text, source, target, after=rb"(?=" + _NAME + rb"[.(])")
 
 
@@ -225,7 +239,8 @@ def _replaced(text: bytes, source: str, target: str, before: bytes = b"", after:
     """Replaces a database's quoted name and the dot after it, except in strings and within other names."""
     if source == target:
         return text
-    wanted = rb"(" + before + rb")" + re.escape(_quote(source) + b".") + after
+    skipped = _NO_TABLE_FOLLOWS + rb"|" if before else b""
+    wanted = skipped + rb"(" + before + rb")" + re.escape(_quote(source) + b".") + after
 
     def replace(found: re.Match[bytes]) -> bytes:
         return found[0] if found[1] is None else found[1] + _quote(target) + b"."
