@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
@@ -30,6 +31,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
     AuthenticationFailedError,
     BackupdbError,
     ConnectionFailedError,
+    InvalidConfigError,
     LibraryMissingError,
     NotFoundError,
     PermissionDeniedError,
@@ -663,6 +665,19 @@ def test_replace(server: MariaDBServer, other: MariaDBServer, shop: PlainSource)
     other.drop("shop")
 
 
+def test_replacing_what_other_databases_refer_to(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("parent db", "CREATE TABLE a (id int); CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE z (id int)")
+    server.run("INSERT INTO p VALUES (1)", database="parent db")
+    source = take(server.instance(), "parent db", tmp_path)
+    server.create("child db", "CREATE TABLE c (p int, FOREIGN KEY (p) REFERENCES `parent db`.p (id))")
+    bring_back(source, server.instance(), "parent db", replace=True)
+    assert server.run("SHOW TABLES", database="parent db") == [("a",), ("p",), ("z",)]
+    server.run("INSERT INTO c VALUES (1)", database="child db")
+    with pytest.raises(pymysql.err.IntegrityError):
+        server.run("INSERT INTO c VALUES (2)", database="child db")
+    server.drop("child db", "parent db")
+
+
 ORPHANS = """
 CREATE TABLE p (id int PRIMARY KEY, code int, UNIQUE KEY (code));
 CREATE TABLE c (id int PRIMARY KEY, p int, code int,
@@ -824,15 +839,28 @@ def test_tables_into_the_database_they_came_from(server: MariaDBServer, shop: Pl
     assert differences(before, facts(server, "shop")) == []
 
 
-def test_leftovers_of_killed_restores_are_dropped(server: MariaDBServer, shop: PlainSource) -> None:
-    server.create("vya_restore_dead", "CREATE TABLE t (id int)")
-    server.create("vya_restore_alive")
-    server.create("vyaXrestore_mine")
+def test_only_leftovers_of_killed_restores_are_dropped(server: MariaDBServer, shop: PlainSource) -> None:
+    dead, alive = "vya_restore_0123456789abcdef", "vya_restore_fedcba9876543210"
+    scratch = "vya_verify_0123456789ab"
+    mine = {"vya_restore_test", "VYA_RESTORE_0123456789ABCDEF", f"{dead}0", "VYA_VERIFY_2026", "vya_verify_mine"}
+    for name in (dead, alive, scratch, *mine):
+        server.create(name, "CREATE TABLE t (id int)")
     with closing(server.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT get_lock('vya_restore_alive', 0)")
+        cursor.execute("SELECT get_lock(%s, 0)", (alive,))
         bring_back(shop, server.instance(), "shop", tables=("parents",), replace=True)
-    assert {name for name in server.databases() if name.startswith("vya")} == {"vya_restore_alive", "vyaXrestore_mine"}
-    server.drop("vya_restore_alive", "vyaXrestore_mine")
+    with engine_of(server.instance()) as engine:
+        with engine.scratch():
+            pass
+        assert mine <= set(engine.database_names())
+    assert {name for name in server.databases() if name.lower().startswith("vya")} == {alive, *mine}
+    server.drop(alive, *mine)
+
+
+@pytest.mark.parametrize("name", ["vya_restore_0123456789abcdef", "vya_verify_0123456789ab"])
+def test_names_of_our_own_are_no_targets(server: MariaDBServer, shop: PlainSource, name: str) -> None:
+    with pytest.raises(InvalidConfigError, match="Choose another target_database"):
+        bring_back(shop, server.instance(), name)
+    assert name not in server.databases()
 
 
 def test_tables_into_other_databases(server: MariaDBServer, other: MariaDBServer, shop: PlainSource) -> None:
@@ -892,6 +920,8 @@ def test_a_target_that_folds_names(server: MariaDBServer, tmp_path: Path) -> Non
         assert bring_back(source, folding.instance(), "Names").tables == [Table("", "T", 1, 16384)]
         with pytest.raises(TargetExistsError):
             bring_back(source, folding.instance(), "nAMES")
+        with pytest.raises(TargetExistsError, match="The table T exists in the database nAMES"):
+            bring_back(source, folding.instance(), "nAMES", tables=("T",))
         bring_back(source, folding.instance(), "nAMES", tables=("T",), replace=True)
         assert folding.run("SHOW TRIGGERS", database="names")
         with pytest.raises(TargetUnfitError, match="takes the tables T and t for one"):

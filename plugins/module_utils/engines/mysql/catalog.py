@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base import Database
+from ..base import SCRATCH_PREFIX, Database
 from ..connect import run_quoted
 from .keys import KeyColumn
 
@@ -29,6 +29,9 @@ with suppress(ImportError):  # module.py reports a missing library before anythi
     from sqlalchemy.dialects import mysql
 
 SYSTEM_DATABASES = ("information_schema", "performance_schema", "mysql", "sys")
+STAGING_NAME = re.compile(r"vya_restore_[0-9a-f]{16}\Z")
+SCRATCH_NAME = re.compile(SCRATCH_PREFIX + r"[0-9a-f]{12}\Z")
+"""Databases of these names are ours to drop. Others may begin alike and belong to somebody."""
 BASE_TABLE, VERSIONED_TABLE, SEQUENCE = "BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE"
 VIEW = "VIEW"
 TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
@@ -181,8 +184,13 @@ def stored_name(connection: sa.Connection, database: str) -> str | None:
     names = set(connection.scalars(sa.select(_view("schemata", "schema_name").c.schema_name)))
     if database in names:
         return database
-    folded = variable(connection, "lower_case_table_names") in ("1", "2")
+    folded = folds_names(connection)
     return next((name for name in names if folded and name.lower() == database.lower()), None)
+
+
+def folds_names(connection: sa.Connection) -> bool:
+    """Whether the server takes names of databases and tables for one that differ in case only."""
+    return variable(connection, "lower_case_table_names") in ("1", "2")
 
 
 def names_of_tables(connection: sa.Connection, database: str) -> dict[str, str]:
@@ -469,11 +477,14 @@ def claim(connection: sa.Connection, name: str) -> None:
     connection.execute(sa.select(sa.func.get_lock(name, 0)))
 
 
-def unclaimed(connection: sa.Connection, prefix: str) -> list[str]:
-    """The databases whose names begin with a prefix and whose lock nobody holds."""
-    name = _view("schemata", "schema_name").c.schema_name
-    query = sa.select(name).where(name.startswith(prefix, autoescape=True), sa.func.is_free_lock(name) == 1)
-    return [row[0] for row in _rows(connection, query)]
+def is_claimed(connection: sa.Connection, name: str) -> bool:
+    return connection.scalar(sa.select(sa.func.is_free_lock(name))) == 0
+
+
+def unclaimed(connection: sa.Connection, own: re.Pattern[str]) -> list[str]:
+    """The databases with names of our own making whose lock nobody holds."""
+    names = [name for name in names_of_databases(connection) if own.match(name)]
+    return [name for name in names if not is_claimed(connection, name)]
 
 
 def known_collations(connection: sa.Connection) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ...config import Instance
-from ...errors import NotFoundError, TargetExistsError, TargetUnfitError
+from ...errors import InvalidConfigError, NotFoundError, TargetExistsError, TargetUnfitError
 from ..base import Inventory, RestoreRequest
 from . import catalog
 from .lacking import check_lacking, check_times
@@ -22,10 +22,11 @@ PACKET_HEADROOM_BYTES = 1 << 10
 
 
 def check_target(connection: sa.Connection, instance: Instance, request: RestoreRequest) -> list[str]:
-    """Returns warnings; raises TargetExistsError, NotFoundError, TargetUnfitError."""
+    """Returns warnings; raises InvalidConfigError, TargetExistsError, NotFoundError, TargetUnfitError."""
     where = f"Instance {instance.id} at {instance.address}"
     inventory = request.source.inventory
     version = catalog.server_version(connection)
+    _check_not_ours(connection, request.database)
     _check_names(connection, request)
     _check_packet(connection, where, inventory)
     _check_folding(connection, where, inventory)
@@ -46,6 +47,16 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
     ]
 
 
+def _check_not_ours(connection: sa.Connection, database: str) -> None:
+    """A database of such a name is dropped by the next restore or verification, unless a running one claims it."""
+    ours = catalog.STAGING_NAME.match(database) or catalog.SCRATCH_NAME.match(database)
+    if ours and not catalog.is_claimed(connection, database):
+        raise InvalidConfigError(
+            f"{database} is a name of databases that restores and verifications make and drop. "
+            "Choose another target_database."
+        )
+
+
 def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
     known = {table.label for table in request.source.inventory.tables}
     unknown = [name for name in request.tables or () if name not in known]
@@ -63,9 +74,12 @@ def _check_names(connection: sa.Connection, request: RestoreRequest) -> None:
                 f"The database {request.database} exists. Choose another target_database, or set existing to replace."
             )
         return
+    folded = catalog.folds_names(connection)
     kinds = catalog.names_of_tables(connection, stored)
+    if folded:
+        kinds = {name.lower(): kind for name, kind in kinds.items()}
     for name in request.tables:
-        kind = kinds.get(name)
+        kind = kinds.get(name.lower() if folded else name)
         if kind and kind not in catalog.TABLE_KINDS:
             raise TargetExistsError(f"In the database {request.database}, {name} is a {kind.lower()}, not a table.")
         if kind and not request.replace:

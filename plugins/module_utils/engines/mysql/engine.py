@@ -54,7 +54,7 @@ class MySQL(Engine):
     def database_names(self) -> list[str]:
         with translated_errors(self.instance), self._engine.connect() as connection:
             found = catalog.names_of_databases(connection)
-        return [name for name in found if not name.startswith(SCRATCH_PREFIX)]
+        return [name for name in found if not catalog.SCRATCH_NAME.match(name)]
 
     def databases(self, names: Collection[str] | None = None, count_tables: bool = True) -> list[Database]:
         there = [name for name in self.database_names() if names is None or name in names]
@@ -99,7 +99,7 @@ class MySQL(Engine):
         name = SCRATCH_PREFIX + secrets.token_hex(6)
         with closing(self._claimed(name)) as connection:
             with translated_errors(self.instance):
-                leftovers = catalog.unclaimed(connection, SCRATCH_PREFIX)
+                leftovers = catalog.unclaimed(connection, catalog.SCRATCH_NAME)
             for leftover in leftovers:
                 self._drop(leftover)
             with dropped_after(self.instance, name, lambda: self._drop(name)):

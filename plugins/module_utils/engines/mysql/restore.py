@@ -36,6 +36,8 @@ STOP_CHECK_MILLISECONDS = 200
 STAGING_PREFIX = "vya_restore_"
 LARGE_TABLE_BYTES = 32 << 20
 """Tables of this size get their secondary indexes after their rows: sorted at once, instead of a row at a time."""
+_UNCHECKED = "SET SESSION foreign_key_checks = 0"
+"""MariaDB drops half a database, then stops, where a foreign key of another one refers to it and these are on."""
 # As the dump tools set their sessions; the last one lets system-versioned tables get their foreign keys back.
 _ALTERING = b"""SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0;
 /*M!100304 SET system_versioning_alter_history = 1 */;
@@ -122,7 +124,7 @@ class Restore:
             tables = self._restore_into(stored)
         else:
             if stored is not None:
-                self._execute(f"DROP DATABASE {catalog.quoted(stored)}")
+                self._execute(_UNCHECKED, f"DROP DATABASE {catalog.quoted(stored)}")
             tables = self._restore_anew(self._request.database)
         return Restored(tables, self._warnings)
 
@@ -183,7 +185,7 @@ class Restore:
             with translated_errors(self._client.instance):
                 run_quoted(connection, "SET SESSION wait_timeout = 604800")
                 catalog.claim(connection, staging)
-                leftovers = catalog.unclaimed(connection, STAGING_PREFIX)
+                leftovers = catalog.unclaimed(connection, catalog.STAGING_NAME)
             for leftover in leftovers:
                 self._drop(leftover)
             yield
@@ -201,7 +203,7 @@ class Restore:
 
     def _drop(self, database: str) -> None:
         with suppress(BackupdbError):  # the error that led here is the one to report
-            self._execute(f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
+            self._execute(_UNCHECKED, f"DROP DATABASE IF EXISTS {catalog.quoted(database)}")
 
     def _load_tables(self, database: str, script: SchemaScript) -> list[Table]:
         """Schema, then data, each table's indexes once it has all its rows, then the proof; views and routines too,
@@ -295,13 +297,13 @@ class Restore:
         return Table(table.schema, table.name, rows, table.size_bytes)
 
     def _swap(self, staging: str, database: str, foreign_keys: dict[str, list[str]]) -> list[str]:
-        quoted = catalog.quoted
+        quoted, replace = catalog.quoted, self._request.replace
         names = sorted(self._names)
         moves = (f"{quoted(staging, name)} TO {quoted(database, name)}" for name in names)
         return [
             f"USE {quoted(database)}",
-            "SET SESSION foreign_key_checks = 0",
-            f"DROP TABLE IF EXISTS {', '.join(quoted(database, name) for name in names)}",
+            _UNCHECKED,
+            *([f"DROP TABLE IF EXISTS {', '.join(quoted(database, name) for name in names)}"] if replace else ()),
             f"RENAME TABLE {', '.join(moves)}",
             *(
                 f"ALTER TABLE {quoted(database, name)} {', '.join(f'ADD {clause}' for clause in clauses)}"
