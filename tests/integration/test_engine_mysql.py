@@ -19,6 +19,7 @@ from typing import Any
 
 import pymysql
 import pytest
+import sqlalchemy as sa
 from ansible_collections.vya.backupdb.plugins.module_utils.config import Instance
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.base import Database, RestoreRequest, Server, Table
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.connect import create_engine
@@ -875,6 +876,77 @@ def test_tables_into_other_databases(server: MariaDBServer, other: MariaDBServer
     with pytest.raises(TargetExistsError, match="In the database some, children is a view"):
         bring_back(shop, other.instance(), "some", tables=("children",), replace=True)
     other.drop("some")
+
+
+ZERO_DATES = """
+CREATE TABLE p (id int PRIMARY KEY);
+SET sql_mode = '';
+CREATE TABLE c (p int, at date NOT NULL DEFAULT '0000-00-00', feb date DEFAULT '2026-02-28',
+    CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id));
+SET sql_mode = 'ALLOW_INVALID_DATES';
+ALTER TABLE c ALTER feb SET DEFAULT '2026-02-31';
+CREATE TABLE h (p int, CONSTRAINT h_of_p FOREIGN KEY (p) REFERENCES p (id)) WITH SYSTEM VERSIONING;
+INSERT INTO p VALUES (1); INSERT INTO c (p) VALUES (1); INSERT INTO h VALUES (1); DELETE FROM h;
+CREATE TRIGGER t BEFORE INSERT ON c FOR EACH ROW DO 1;
+"""
+
+
+def test_tables_are_swapped_in_a_session_that_takes_what_the_source_took(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path
+) -> None:
+    server.create("zero", ZERO_DATES)
+    source = take(server.instance(), "zero", tmp_path)
+    other.run("SET GLOBAL sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE'")
+    bring_back(source, other.instance(), "zero")
+    bring_back(source, other.instance(), "zero", tables=("c", "h"), replace=True)
+    other.run("SET GLOBAL sql_mode = DEFAULT")
+    assert differences(facts(server, "zero"), facts(other, "zero")) == []
+    server.drop("zero")
+    other.drop("zero")
+
+
+def test_a_table_that_somebody_makes_during_the_swap(
+    server: MariaDBServer, shop: PlainSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = facts(server, "shop")
+    has_moved, in_the_way = catalog.has_moved, 0
+
+    def make_first(connection: sa.Connection, rename: str) -> bool:
+        nonlocal in_the_way
+        if in_the_way:
+            in_the_way -= 1
+            server.run("CREATE TABLE numbered (id int)", database="shop")
+        return has_moved(connection, rename)
+
+    monkeypatch.setattr(catalog, "has_moved", make_first)
+    in_the_way = 1
+    bring_back(shop, server.instance(), "shop", tables=("numbered",), replace=True)
+    assert differences(before, facts(server, "shop")) == []
+    server.run("DROP TABLE numbered", database="shop")
+    in_the_way = 1
+    with pytest.raises(TargetExistsError, match="the tables numbered in the database shop anew") as refused:
+        bring_back(shop, server.instance(), "shop", tables=("numbered",))
+    assert "vya_restore_" not in refused.value.message
+    assert not any(name.startswith("vya_restore_") for name in server.databases())
+    in_the_way = mysql_restore.SWAPS
+    with pytest.raises(TargetExistsError, match="which the next restore of tables drops") as refused:
+        bring_back(shop, server.instance(), "shop", tables=("numbered",), replace=True)
+    (kept,) = (name for name in server.databases() if name.startswith("vya_restore_"))
+    assert kept in refused.value.message
+    assert server.value("SELECT count(*) FROM numbered", database=kept) == 2
+    bring_back(shop, server.instance(), "shop", tables=("numbered",), replace=True)
+    assert differences(before, facts(server, "shop")) == []
+
+
+def test_names_of_foreign_keys_that_other_tables_have(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("keys", SHOP)
+    source = take(server.instance(), "keys", tmp_path)
+    server.run("RENAME TABLE children TO old", "CREATE TABLE children (mine int)", database="keys")
+    before = facts(server, "keys")
+    with pytest.raises(TargetUnfitError, match=r"The table old .* has a constraint \(FOREIGN KEY\) of the name of_"):
+        bring_back(source, server.instance(), "keys", tables=("children",), replace=True)
+    assert differences(before, facts(server, "keys")) == []
+    server.drop("keys")
 
 
 # What the target can't take

@@ -38,8 +38,10 @@ TABLE_KINDS = (BASE_TABLE, VERSIONED_TABLE)
 TRANSACTIONAL_ENGINES = ("InnoDB", "ROCKSDB", "TokuDB", "ndbcluster", "SEQUENCE")
 _KNOW_WHEN_MADE = ("InnoDB", "MyISAM", "Aria")
 """ARCHIVE gives the time of its latest row as that of its creation."""
+_TABLE_EXISTS = 1050
 _WRONG_VALUE = 1231
-"""ER_WRONG_VALUE_FOR_VAR: a variable can't be set to this (MySQL manual, "Server Error Message Reference")."""
+"""ER_TABLE_EXISTS_ERROR, and ER_WRONG_VALUE_FOR_VAR: a variable can't be set to this (MySQL manual, "Server Error
+Message Reference")."""
 # mysqldump.c, ``check_if_ignore_table``: their rows live elsewhere, and the tools leave them out.
 ROWLESS_ENGINES = ("MRG_MyISAM", "MRG_MYISAM", "MRG_ISAM", "FEDERATED", "BLACKHOLE")
 
@@ -454,6 +456,35 @@ def foreign_keys(connection: sa.Connection, database: str) -> list[ForeignKey]:
         ForeignKey(name, database, table, parent_schema, parent, tuple(columns))
         for (table, name, parent_schema, parent), columns in pairs.items()
     ]
+
+
+class Constraint(NamedTuple):
+    """A foreign key or a CHECK of a table."""
+
+    kind: str
+    name: str
+    table: str
+
+
+def constraints(connection: sa.Connection, database: str, kinds: Sequence[str]) -> list[Constraint]:
+    """The constraints of a database that are of these kinds."""
+    view = _view("table_constraints", "constraint_schema", "constraint_name", "table_name", "constraint_type")
+    c = view.c
+    query = sa.select(c.constraint_type, c.constraint_name, c.table_name).where(
+        _is(c.constraint_schema, database), c.constraint_type.in_(kinds)
+    )
+    return [Constraint(*row) for row in _rows(connection, query)]
+
+
+def has_moved(connection: sa.Connection, rename: str) -> bool:
+    """Runs RENAME TABLE; False where it did nothing, because a table of a new name is there."""
+    try:
+        run_quoted(connection, rename)
+    except sa.exc.DBAPIError as error:
+        if error.orig is None or error.orig.args[0] != _TABLE_EXISTS:
+            raise
+        return False
+    return True
 
 
 def holds(connection: sa.Connection, key: ForeignKey) -> bool:

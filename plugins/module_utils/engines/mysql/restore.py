@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ... import commands
 from ...config import Instance
-from ...errors import BackupdbError, ToolFailedError
+from ...errors import BackupdbError, TargetExistsError, TargetUnfitError, ToolFailedError
 from ...parallel import in_parallel
 from ...security.redact import Redactor
 from ...streams import read_chunks
@@ -26,7 +26,7 @@ from ..base import Restored, RestoreRequest, StoredPart, Table, compare_rows
 from ..connect import run_quoted, translated_errors
 from . import catalog
 from .lacking import find_lacking, must_be_strict, strictly
-from .script import SchemaScript, data_script, objects_script, renamed_view
+from .script import SchemaScript, constraint_name, data_script, objects_script, renamed_view
 from .tools import Flavour, Login, Tool, client_arguments
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ LARGE_TABLE_BYTES = 32 << 20
 """Tables of this size get their secondary indexes after their rows: sorted at once, instead of a row at a time."""
 _UNCHECKED = "SET SESSION foreign_key_checks = 0"
 """MariaDB drops half a database, then stops, where a foreign key of another one refers to it and these are on."""
+_NAMED_ONCE = {"mariadb": ["FOREIGN KEY"], "mysql": ["FOREIGN KEY", "CHECK"]}
+"""The kinds of constraints whose names a database has once, whatever their tables."""
+SWAPS = 5
+"""How often tables are dropped and replaced while somebody makes them anew in between."""
 # As the dump tools set their sessions; the last one lets system-versioned tables get their foreign keys back.
-_ALTERING = b"""SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0;
+_ALTERING = b"""SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 0;
 /*M!100304 SET system_versioning_alter_history = 1 */;
 """
 
@@ -170,9 +174,13 @@ class Restore:
             self._create(staging)
             try:
                 tables = self._load_tables(staging, script)
-                self._execute(*self._swap(staging, database, script.foreign_keys))
-            finally:
+                self._check_constraints(staging, database, script.foreign_keys)
+            except BaseException:
                 self._drop(staging)
+                raise
+            self._swap(staging, database)
+            self._drop(staging)
+        self._alter(database, script.foreign_keys)
         self._check_foreign_keys(database)
         self._load_objects(database, events=False)
         return tables
@@ -296,21 +304,50 @@ class Restore:
             rows = self._query(lambda connection: catalog.count_rows(connection, database, table.name, history))
         return Table(table.schema, table.name, rows, table.size_bytes)
 
-    def _swap(self, staging: str, database: str, foreign_keys: dict[str, list[str]]) -> list[str]:
+    def _check_constraints(self, staging: str, database: str, foreign_keys: Mapping[str, Sequence[str]]) -> None:
+        """Raises TargetUnfitError where other tables of the database have constraints of the names of these."""
+        brought = {("FOREIGN KEY", constraint_name(key).lower()) for keys in foreign_keys.values() for key in keys}
+        kinds = _NAMED_ONCE[self._client.flavour.name]
+        for found in self._query(lambda connection: catalog.constraints(connection, staging, kinds)):
+            brought.add((found.kind, found.name.lower()))
+        for found in self._query(lambda connection: catalog.constraints(connection, database, kinds)):
+            if (found.kind, found.name.lower()) in brought and found.table not in self._loaded_names:
+                raise TargetUnfitError(
+                    f"The table {found.table} of the database {database} has a constraint ({found.kind}) of the name "
+                    f"{found.name}, which a table of the backup has, too. Drop it there, or drop that table, or choose "
+                    "another target_database."
+                )
+
+    def _swap(self, staging: str, database: str) -> None:
+        """Moves the tables out of the staging database to where they belong. Where those that they replace may be gone
+        and this fails, the staging database stays."""
         quoted, replace = catalog.quoted, self._request.replace
         names = sorted(self._names)
         moves = (f"{quoted(staging, name)} TO {quoted(database, name)}" for name in names)
-        return [
-            f"USE {quoted(database)}",
-            _UNCHECKED,
-            *([f"DROP TABLE IF EXISTS {', '.join(quoted(database, name) for name in names)}"] if replace else ()),
-            f"RENAME TABLE {', '.join(moves)}",
-            *(
-                f"ALTER TABLE {quoted(database, name)} {', '.join(f'ADD {clause}' for clause in clauses)}"
-                for name, clauses in sorted(foreign_keys.items())
-                if clauses
-            ),
-        ]
+        rename = f"RENAME TABLE {', '.join(moves)}"
+        drop = f"DROP TABLE IF EXISTS {', '.join(quoted(database, name) for name in names)}"
+
+        def swap(connection: sa.Connection) -> None:
+            connection.detach()
+            run_quoted(connection, _UNCHECKED)
+            for _turn in range(SWAPS if replace else 1):
+                if replace:
+                    run_quoted(connection, drop)
+                if catalog.has_moved(connection, rename):
+                    return
+            raise TargetExistsError(f"Somebody makes the tables {', '.join(names)} in the database {database} anew.")
+
+        try:
+            self._query(swap)
+        except BackupdbError as error:
+            if not replace:
+                self._drop(staging)
+                raise
+            raise type(error)(
+                f"{error.message} The old tables are gone, as far as nobody made them anew. The restored ones are in "
+                f"the database {staging}, which the next restore of tables drops: move them from there with RENAME "
+                "TABLE, or restore again."
+            ) from None
 
     def _create_broken_views(self, database: str) -> None:
         """Views may be built on one another: goes round as long as one more succeeds."""

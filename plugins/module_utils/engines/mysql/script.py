@@ -63,6 +63,12 @@ def _name(identifier: bytes) -> str:
     return identifier.decode()
 
 
+def constraint_name(clause: str) -> str:
+    """The name of a constraint that is written as in CREATE TABLE."""
+    found = _BACKTICKED.search(clause.encode())
+    return _name(found[0]) if found else ""
+
+
 def _quote(name: str) -> bytes:
     return b"`" + name.replace("`", "``").encode() + b"`"
 
