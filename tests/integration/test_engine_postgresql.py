@@ -789,6 +789,49 @@ def test_server_without_its_postgres_database(shop: PlainSource, tmp_path: Path)
             assert [database.name for database in engine.databases()] == ["postgres"]
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_event_triggers_do_not_act_during_the_restore(jobs: int, server: PostgresServer, tmp_path: Path) -> None:
+    server.create(
+        "audited",
+        "CREATE TABLE changes (tag text)",
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql "
+        "AS 'BEGIN INSERT INTO public.changes VALUES (tg_tag); END'",
+        "CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION note()",
+        "CREATE EVENT TRIGGER zealous ON ddl_command_start EXECUTE FUNCTION note()",
+        "ALTER EVENT TRIGGER zealous ENABLE ALWAYS",
+        "COMMENT ON EVENT TRIGGER audit IS 'who did it'",
+        "CREATE TABLE t AS SELECT 5 AS id",
+        "CREATE MATERIALIZED VIEW seen AS TABLE t",
+        "CREATE MATERIALIZED VIEW seen_again AS TABLE seen",
+        "COMMENT ON MATERIALIZED VIEW seen IS 'once'",
+    )
+    source = take(server.instance(), "audited", tmp_path)
+    assert bring_back(source, server.instance(), "audited 2", jobs=jobs).warnings == []
+    assert facts(server, "audited 2") == facts(server, "audited")
+    server.drop("audited", "audited 2")
+
+
+def test_materialized_views_that_cannot_be_filled_are_said(server: PostgresServer, tmp_path: Path) -> None:
+    """One may be of a foreign table whose server is gone."""
+    server.create(
+        "viewed",
+        "CREATE TABLE t AS SELECT 5 AS id",
+        "CREATE FUNCTION away() RETURNS int LANGUAGE plpgsql AS $$BEGIN "
+        "IF current_database() <> 'viewed' THEN RAISE EXCEPTION 'nobody answers'; END IF; RETURN 1; END$$",
+        "CREATE MATERIALIZED VIEW a_good AS TABLE t",
+        "CREATE MATERIALIZED VIEW b_away AS SELECT away()",
+        "CREATE MATERIALIZED VIEW c_of_it AS TABLE b_away",
+        "CREATE MATERIALIZED VIEW d_good AS TABLE t",
+    )
+    source = take(server.instance(), "viewed", tmp_path)
+    first, second = bring_back(source, server.instance(), "viewed 2").warnings
+    assert "rows of the materialized view public b_away of database viewed 2" in first
+    assert "nobody answers" in first
+    assert "public c_of_it" in second
+    assert server.run("viewed 2", "SELECT * FROM a_good, d_good, t") == [(5, 5, 5)]
+    server.drop("viewed", "viewed 2")
+
+
 # Restores of named tables
 
 

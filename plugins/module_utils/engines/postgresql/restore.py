@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import BinaryIO
 
 from ... import commands, scratch
 from ...config import Instance
-from ...errors import NoSpaceError
+from ...errors import NoSpaceError, ToolFailedError
 from ...parallel import in_parallel
 from ...streams import CHUNK_BYTES
 from ..base import Restored, RestoreRequest, Source, StoredPart, Table, compare_rows
@@ -23,6 +23,7 @@ from .counting import count_rows
 from .databases import Maintenance, Staging, staging
 from .plan import Plan, archive_part
 from .sql import copy_in, quoted
+from .toc import Entry, parse, put_off
 from .tools import MONEY_AS_IN_C, PSQL, Client, inherited, told
 
 _SESSION = (
@@ -50,6 +51,20 @@ def spooled_archive(source: Source) -> Iterator[BinaryIO]:
                     "The room for temporary files ran out, and pg_restore needs the archive there. "
                     "Make room, or set TMPDIR to a larger folder."
                 ) from None
+        yield file
+
+
+def listed(plan: Plan, source: Source, archive: BinaryIO) -> list[Entry]:
+    """The archive's table of contents."""
+    argv = [plan.pg_restore.path, "--list", "--verbose", inherited(archive.fileno())]
+    with told(f"Listing the archive of database {source.database}"):
+        return parse(commands.output(argv, pass_fds=[archive.fileno()]).split("\n"))
+
+
+@contextmanager
+def wanted(numbers: Iterable[int]) -> Iterator[commands.SecretFile]:
+    """A file that tells pg_restore which entries to restore."""
+    with closing(commands.SecretFile("".join(f"{number};\n" for number in numbers))) as file:
         yield file
 
 
@@ -111,44 +126,71 @@ class WholeRestore:
 
     def run(self) -> Restored:
         plan, request = self._plan, self._request
+        settings = f"{_LOADING} {MONEY_AS_IN_C}" if _money_as_in_c(self._source) else _LOADING
         with (
             spooled_archive(self._source) as archive,
             staging(self._maintenance, plan.properties["owner"], plan.properties) as target,
+            Client(self._instance, target.name, settings) as client,
         ):
-            self._load(target, archive)
+            late = put_off(listed(plan, self._source, archive))
+            entries = partial(self._entries, client, archive)
+            self._load(target, client, entries, late.others)
+            warnings = self._refreshed(entries, late.refreshes)
             tables = self._counted(target)
             compare_rows(request.expected_tables, tables, request.database)
-            warnings = target.apply(plan.properties, acl=plan.acl)
+            if late.event_triggers:
+                entries("event triggers", numbers=[entry.number for entry in late.event_triggers])
+            warnings += target.apply(plan.properties, acl=plan.acl)
             warnings += target.publish(request.database, replace=request.replace)
         return Restored(tables, warnings)
 
-    def _load(self, target: Staging, archive: BinaryIO) -> None:
+    def _load(self, target: Staging, client: Client, entries: Callable[..., None], numbers: Sequence[int]) -> None:
         copies = [part for part in self._source.parts if part.kind == "copy"]
-        settings = f"{_LOADING} {MONEY_AS_IN_C}" if _money_as_in_c(self._source) else _LOADING
-        with Client(self._instance, target.name, settings) as client:
-            section = partial(self._section, client, archive)
-            section("pre-data", 1)
-            for_archive, for_copies = _shared_jobs(self._source, copies, self._request.jobs)
-            tasks: list[Callable[[], None]] = [partial(section, "data", for_archive)]
-            tasks += [partial(self._copy, client, part) for part in copies]
-            in_parallel(tasks, 1 if self._request.jobs == 1 else for_copies + bool(copies), target.disconnect)
-            section("post-data", self._request.jobs)
+        jobs = self._request.jobs
+        entries("pre-data", "--section=pre-data", numbers=numbers)
+        for_archive, for_copies = _shared_jobs(self._source, copies, jobs)
+        tasks: list[Callable[[], None]] = [
+            partial(entries, "data", "--section=data", jobs=for_archive, numbers=numbers)
+        ]
+        tasks += [partial(self._copy, client, part) for part in copies]
+        in_parallel(tasks, 1 if jobs == 1 else for_copies + bool(copies), target.disconnect)
+        entries("post-data", "--section=post-data", jobs=jobs, numbers=numbers)
 
-    def _section(self, client: Client, archive: BinaryIO, section: str, jobs: int) -> None:
+    def _refreshed(self, entries: Callable[..., None], refreshes: Sequence[Entry]) -> list[str]:
+        """Fills materialized views; a sentence for each that cannot be filled, such as one of what is elsewhere."""
+        if not refreshes:
+            return []
+        with suppress(ToolFailedError):
+            numbers = [entry.number for entry in refreshes]
+            entries("materialized views", jobs=self._request.jobs, numbers=numbers)
+            return []
+        warnings = []
+        for entry in refreshes:
+            try:
+                entries(f"rows of the materialized view {entry.title}", numbers=[entry.number])
+            except ToolFailedError as error:
+                warnings.append(f"{error.message} Run REFRESH MATERIALIZED VIEW when this is mended.")
+        return warnings
+
+    def _entries(
+        self, client: Client, archive: BinaryIO, what: str, *arguments: str, jobs: int = 1, numbers: Iterable[int]
+    ) -> None:
+        """Restores those of the entries with these numbers that the arguments do not leave out."""
         plan = self._plan
-        with told(f"Restoring the {section} of {self._what}"):
+        with told(f"Restoring the {what} of {self._what}"), wanted(numbers) as file:
+            chosen = [f"--use-list={file.path}", *arguments]
             if plan.through_psql:
                 with (
                     client.writing(plan.psql, [*PSQL, "--file=-"]) as psql,
-                    archive_script(plan, archive, [f"--section={section}"]) as script,
+                    archive_script(plan, archive, chosen, [file.fd]) as script,
                 ):
                     send_script(plan, script, psql)
                 return
-            arguments = [f"--section={section}", "--exit-on-error", *([f"--jobs={jobs}"] if jobs > 1 else [])]
+            chosen += ["--exit-on-error", *([f"--jobs={jobs}"] if jobs > 1 else [])]
             client.run(
                 plan.pg_restore,
-                [*plan.arguments, *arguments, inherited(archive.fileno())],
-                pass_fds=[archive.fileno()],
+                [*plan.arguments, *chosen, inherited(archive.fileno())],
+                pass_fds=[archive.fileno(), file.fd],
             )
 
     def _copy(self, client: Client, part: StoredPart) -> None:

@@ -20,10 +20,10 @@ from .counting import CALLING, copies, counting_script
 from .databases import Maintenance, staging
 from .plan import Plan
 from .replacing import revocations
-from .restore import archive_script, copy_statement, send_script, session, spooled_archive
+from .restore import archive_script, copy_statement, listed, send_script, session, spooled_archive, wanted
 from .sql import quoted
-from .toc import Chosen, choose, parse
-from .tools import PSQL, Client, inherited, told
+from .toc import Chosen, choose
+from .tools import PSQL, Client, told
 
 _END_OF_ANSWERS = "vya-backupdb end"
 _FIELDS = "|"
@@ -57,11 +57,8 @@ class TablesRestore:
         return Restored(tables, warnings)
 
     def _choose(self, archive: BinaryIO) -> Chosen:
-        argv = [self._plan.pg_restore.path, "--list", "--verbose", inherited(archive.fileno())]
-        with told(f"Listing the archive of database {self._source.database}"):
-            listing = commands.output(argv, pass_fds=[archive.fileno()])
         return choose(
-            parse(listing.split("\n")),
+            listed(self._plan, self._source, archive),
             {self._known[label]["oid"] for label in self._labels},
             {table["oid"]: (table["schema"], table["name"]) for table in self._known.values()},
             {table["oid"] for label, table in self._known.items() if label in self._plan.existing},
@@ -117,12 +114,11 @@ class TablesRestore:
     def _entries(self, psql: BinaryIO, archive: BinaryIO, numbers: Sequence[int], *arguments: str) -> None:
         if not numbers:
             return
-        wanted = commands.SecretFile("".join(f"{number};\n" for number in numbers))
-        try:
-            with archive_script(self._plan, archive, [f"--use-list={wanted.path}", *arguments], [wanted.fd]) as script:
-                send_script(self._plan, script, psql)
-        finally:
-            wanted.close()
+        with (
+            wanted(numbers) as file,
+            archive_script(self._plan, archive, [f"--use-list={file.path}", *arguments], [file.fd]) as script,
+        ):
+            send_script(self._plan, script, psql)
         if self._request.owner is not None:
             self._send(psql, f"SET ROLE {quoted(self._request.owner)}")
 

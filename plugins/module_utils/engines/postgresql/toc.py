@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 _KINDS = sorted(
     (
         "ACL", "AGGREGATE", "CHECK CONSTRAINT", "COMMENT", "CONSTRAINT", "DEFAULT", "DEFAULT ACL", "DOMAIN",
-        "EXTENSION",
+        "EVENT TRIGGER", "EXTENSION",
         "FK CONSTRAINT", "FOREIGN TABLE", "FUNCTION", "INDEX", "INDEX ATTACH", "MATERIALIZED VIEW",
         "MATERIALIZED VIEW DATA", "POLICY", "PROCEDURE", "PUBLICATION", "PUBLICATION TABLE", "ROW SECURITY", "RULE",
         "SCHEMA", "SECURITY LABEL", "SEQUENCE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SHELL TYPE", "STATISTICS",
@@ -44,6 +44,11 @@ class Entry:
     kind: str
     rest: str
     depends: list[int] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Schema and name without the owner, who ends the line."""
+        return self.rest.rsplit(" ", 1)[0]
 
 
 def parse(listing: Iterable[str]) -> list[Entry]:
@@ -128,17 +133,17 @@ class _Choice:
                 if not self._leads_to_what_is_there(entry, present):
                     left_out.add(entry.number)
                     self.warnings.append(
-                        f"The foreign key {_title(entry)} is left out: it leads to a table that the database lacks."
+                        f"The foreign key {entry.title} is left out: it leads to a table that the database lacks."
                     )
             elif entry.kind in _ABOUT_ONE and left_out.intersection(entry.depends):
                 left_out.add(entry.number)
             elif (
                 entry.kind == "PUBLICATION TABLE"
                 and self.own_tables.intersection(entry.depends)
-                and _as_listed(_title(entry), utf8=self._utf8) not in told
+                and _as_listed(entry.title, utf8=self._utf8) not in told
             ):
                 self.warnings.append(
-                    f"The membership in publication {_title(entry)} is left out: add the table to it again."
+                    f"The membership in publication {entry.title} is left out: add the table to it again."
                 )
         self.numbers -= left_out
 
@@ -194,6 +199,28 @@ def choose(
     return Chosen(numbers, grants, last, choice.warnings)
 
 
-def _title(entry: Entry) -> str:
-    """The entry's schema and name without its owner, which ends the line."""
-    return entry.rest.rsplit(" ", 1)[0]
+@dataclass(frozen=True)
+class PutOff:
+    """Entries that a whole restore keeps for the end, and the numbers of all ``others``.
+
+    pg_restore itself refreshes materialized views after it made event triggers, which would act then.
+    """
+
+    others: list[int]
+    refreshes: list[Entry]
+    event_triggers: list[Entry]
+
+
+def put_off(entries: Sequence[Entry]) -> PutOff:
+    def with_dependents(kind: str) -> set[int]:
+        found = {entry.number for entry in entries if entry.kind == kind}
+        while more := {entry.number for entry in entries if not found.isdisjoint(entry.depends)} - found:
+            found |= more
+        return found
+
+    refreshes, triggers = with_dependents("MATERIALIZED VIEW DATA"), with_dependents("EVENT TRIGGER")
+    return PutOff(
+        [entry.number for entry in entries if entry.number not in refreshes | triggers],
+        [entry for entry in entries if entry.number in refreshes],
+        [entry for entry in entries if entry.number in triggers],
+    )
