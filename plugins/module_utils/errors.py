@@ -39,7 +39,7 @@ class NotFoundError(BackupdbError):
 
 
 class AmbiguousError(BackupdbError):
-    """More than one backup set answers to what was asked for."""
+    """More than one backup set, or table, answers to what was asked for."""
 
     code = "ambiguous"
 

@@ -25,6 +25,7 @@ from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql im
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql import snapshot as postgresql_snapshot
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.postgresql.engine import PostgreSQL
 from ansible_collections.vya.backupdb.plugins.module_utils.errors import (
+    AmbiguousError,
     AuthenticationFailedError,
     BackupdbError,
     ConnectionFailedError,
@@ -959,6 +960,28 @@ def test_unknown_table(server: PostgresServer, shop: PlainSource) -> None:
         bring_back(shop, server.instance(), "shop 2", tables=("public.order", "public.refunds"))
     with pytest.raises(NotFoundError, match=r"holds no table zzz \(tables are named schema\.table\)\.$"):
         bring_back(shop, server.instance(), "shop 2", tables=("zzz",))
+
+
+def test_two_tables_with_one_label(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_snapshot, "LARGE_TABLE_BYTES", 1)
+    server.create(
+        "dotted",
+        'CREATE SCHEMA a; CREATE SCHEMA "a.b"; CREATE SCHEMA "a.b.c"',
+        'CREATE TABLE a."b.c" AS SELECT generate_series(1, 10) AS id',
+        'CREATE TABLE "a.b".c AS SELECT generate_series(1, 3) AS id',
+        'CREATE TABLE a."b.p" (id int) PARTITION BY LIST (id)',
+        'CREATE TABLE "a.b".p AS SELECT 1 AS id',
+        "CREATE TABLE t AS SELECT 1 AS id",
+    )
+    source = take(server.instance(), "dotted", tmp_path)
+    assert [copy["table"] for copy in source.inventory.notes["copies"].values()] == ["public.t"]
+    bring_back(source, server.instance(), "dotted 2")
+    assert facts(server, "dotted 2") == facts(server, "dotted")
+    for label in ("a.b.c", "a.b.p"):
+        with pytest.raises(AmbiguousError, match=rf"holds two tables {label}, "):
+            bring_back(source, server.instance(), "dotted 3", tables=("public.t", label))
+    bring_back(source, server.instance(), "dotted 3", tables=("public.t",))
+    server.drop("dotted", "dotted 2", "dotted 3")
 
 
 def test_tables_that_others_need_are_not_replaced(server: PostgresServer, shop: PlainSource) -> None:

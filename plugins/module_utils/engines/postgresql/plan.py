@@ -14,6 +14,7 @@ from typing import Any
 from ... import scratch
 from ...config import Instance
 from ...errors import (
+    AmbiguousError,
     DatabaseCorruptError,
     InvalidConfigError,
     NotFoundError,
@@ -163,6 +164,12 @@ class _Planner:
                 f"(tables are named schema.table).{hint}"
             )
         plan.tables = tuple(dict.fromkeys(name for label in asked for name in (label, *known[label]["partitions"])))
+        two = [label for label in plan.tables if label in self._notes.get("ambiguous", ())]
+        if two:
+            raise AmbiguousError(
+                f"The backup of database {self._request.source.database} holds two tables {two[0]}, for a dot may be "
+                "in the name of a schema or a table. Restore the whole database under another name, and copy from it."
+            )
         if plan.database_exists:
             with _connected(self._instance, self._request.database) as connection:
                 plan.existing = frozenset(_labels(connection))
@@ -285,7 +292,7 @@ class _Planner:
 
 
 def plan_restore(maintenance: Maintenance, request: RestoreRequest) -> Plan:
-    """Raises TargetExistsError, TargetUnfitError, ToolMissingError, NotFoundError, InvalidConfigError, NoSpaceError;
-    touches nothing."""
+    """Raises TargetExistsError, TargetUnfitError, ToolMissingError, NotFoundError, AmbiguousError, InvalidConfigError,
+    NoSpaceError; touches nothing."""
     with maintenance.connection() as connection:
         return _Planner(maintenance.instance, connection, request).plan()

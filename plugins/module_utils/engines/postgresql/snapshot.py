@@ -9,7 +9,7 @@ can be read at the same time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -115,6 +115,8 @@ class PostgresSnapshot(Snapshot):
         self._partitions = catalog.partitions(connection)
         self._hashed = catalog.hashed_enums(connection)
         self._tables = self._with_sizes(tables)
+        labels = Counter(table.label for table in tables)
+        self._ambiguous = sorted(label for label, uses in labels.items() if uses > 1)
         copies = self._copies(psql, major(version))
         self.parts = [ArchivePart(client, dump, self._dump_arguments(copies), self._what), *copies]
         self._copied = copies
@@ -143,7 +145,10 @@ class PostgresSnapshot(Snapshot):
         large = [
             table
             for table in sorted(self._tables, key=lambda table: -table.size_bytes)
-            if table.kind == "r" and table.size_bytes >= LARGE_TABLE_BYTES and self._readable(table)
+            if table.kind == "r"
+            and table.size_bytes >= LARGE_TABLE_BYTES
+            and self._readable(table)
+            and table.label not in self._ambiguous
         ][:LARGE_TABLES]
         heaps = catalog.heaps(self._connection, [table.oid for table in large])
         unplanned = calling(self._connection)
@@ -217,6 +222,7 @@ class PostgresSnapshot(Snapshot):
                     "tablespaces": catalog.names(connection, catalog.TABLESPACES_USED),
                     "extensions": catalog.extensions(connection),
                     "subscriptions": subscriptions,
+                    "ambiguous": self._ambiguous,
                     **({"lc_monetary": "C"} if self._money else {}),
                     "tables": {
                         table.label: {
