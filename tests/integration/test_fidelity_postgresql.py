@@ -375,6 +375,27 @@ def test_line_43_owners_that_the_target_lacks(
     server.run("postgres", "DROP ROLE only_there, granted_there")
 
 
+def test_line_43_new_owner_of_a_closed_database(server: PostgresServer, other: PostgresServer, tmp_path: Path) -> None:
+    for where in (server, other):
+        where.role("vya_owner")
+        where.role("vya_reader")
+    other.role("heir")
+    server.create(
+        "closed",
+        "REVOKE ALL ON DATABASE closed FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE closed TO vya_reader",
+        options="OWNER vya_owner",
+    )
+    source = take(server.instance(), "closed", tmp_path)
+    assert bring_back(source, other.instance(), "closed", owner="heir").warnings == []
+    query = "SELECT has_database_privilege('{}', 'closed', '{}')"
+    asked = [(role, what) for role in ("heir", "vya_owner", "vya_reader") for what in ("CREATE", "CONNECT")]
+    allowed = {who for who in asked if other.value("closed", query.format(*who))}
+    assert allowed == {("heir", "CREATE"), ("heir", "CONNECT"), ("vya_reader", "CONNECT")}
+    server.drop("closed")
+    other.drop("closed")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -215,6 +215,10 @@ class _Planner:
         if owner is not None:
             plan.arguments += ["--no-owner", f"--role={owner}"]
             plan.properties["owner"] = owner
+            plan.properties["acl"] = self._properties["acl"] and [
+                {**grant, "grantee": owner if grant["grantee"] == original else grant["grantee"]}
+                for grant in self._properties["acl"]
+            ]
             plan.acl = not missing
             if missing:
                 plan.arguments.append("--no-acl")
