@@ -456,6 +456,28 @@ def test_every_row_once_where_letters_have_another_order(
     server.drop("letters")
 
 
+@pytest.mark.parametrize("length", [0, 540])
+def test_every_row_once_where_keys_begin_alike(
+    length: int, server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sort looks at the first max_sort_length bytes only, and would take all these keys for the same."""
+    monkeypatch.setattr(mysql_dump, "SMALL_DATABASE_BYTES", 0)
+    column = "id varchar(700) COLLATE utf8mb4_lithuanian_ci PRIMARY KEY"
+    words = f"concat(repeat('p', {length or 40}), char(97 + seq % 26), char(97 + seq DIV 26 % 26), seq)"
+    server.create("alike", f"CREATE TABLE t ({column}); INSERT INTO t SELECT {words} FROM seq_1_to_1500;")
+    server.run("ANALYZE TABLE t", f"SET GLOBAL max_sort_length = {1024 if length else 64}", database="alike")
+    try:
+        for jobs in range(2, 8):
+            folder = tmp_path / str(jobs)
+            folder.mkdir()
+            pieces = split(take(server.instance(), "alike", folder, jobs=jobs), "t")
+            assert sum(pieces.values()) == 1500, (jobs, pieces)
+            assert len(pieces) > 1
+    finally:
+        server.run("SET GLOBAL max_sort_length = DEFAULT")
+    server.drop("alike")
+
+
 @pytest.mark.parametrize(
     "table",
     [

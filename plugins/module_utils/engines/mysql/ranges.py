@@ -86,13 +86,16 @@ class _Cutter:
         return self._ordered([self._keys.written(value) for value in inner])
 
     def _ordered(self, values: list[str]) -> list[str]:
-        """Values as the server orders them in the column: its collation may have its own mind of that, and limits out
-        of order would give rows twice."""
+        """Values as the server compares them in the column, those that are the same to it once: its collation may have
+        its own mind of that, and limits out of order would give rows twice. Sorting would look at their first
+        max_sort_length bytes only."""
         of_the_column = _row(self._key, 0).select_from(self._table).where(sa.false())
         rows = [_row(sa.literal_column(value), number) for number, value in enumerate(values)]
-        union = sa.union_all(of_the_column, *rows).subquery()
-        query = sa.select(union.c.place).order_by(union.c.value, union.c.place)
-        return [values[number] for number in self._connection.scalars(query)]
+        own, other = (sa.union_all(of_the_column, *rows).subquery(name) for name in ("own", "other"))
+        lower = sa.func.sum(sa.case((other.c.value < own.c.value, 1), else_=0))
+        query = sa.select(own.c.place, lower).join_from(own, other, sa.true()).group_by(own.c.place)
+        places = {int(rank): place for place, rank in self._connection.execute(query)}
+        return [values[places[rank]] for rank in sorted(places)]
 
 
 def cut(
