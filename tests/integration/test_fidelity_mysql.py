@@ -548,6 +548,23 @@ def test_line_21_rows_and_upkeep_do_not_disturb(server: MariaDBServer, tmp_path:
     server.drop("l21")
 
 
+def test_line_04_digits_of_floats_are_told(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
+    server.create(
+        "l04",
+        "CREATE TABLE f (id int PRIMARY KEY, f float); CREATE TABLE u (f float unsigned, d double);"
+        "CREATE TABLE exact (d double, m float(10,3)); INSERT INTO f VALUES (1, 16777215);"
+        "INSERT INTO exact VALUES (16777215.125, 1234567.125)",
+    )
+    source = take(server.instance(), "l04", tmp_path)
+    said = [sentence for sentence in source.inventory.warnings if "FLOAT" in sentence]
+    assert len(said) == 1
+    assert "these tables: f, u. Where" in said[0]
+    bring_back(source, other.instance(), "l04")
+    assert other.run("SELECT d, m + 0e0 FROM exact", database="l04") == [(16777215.125, 1234567.125)]
+    server.drop("l04")
+    other.drop("l04")
+
+
 def test_line_21_a_new_table_is_not_in_the_backup(server: MariaDBServer, other: MariaDBServer, tmp_path: Path) -> None:
     server.create(
         "l21",

@@ -135,6 +135,10 @@ KNOWN = """
   made, it is made without, and the restore says so. Where it lacks the collation of a table, the restore is refused.
 - MariaDB 11.5 and newer to an older one: where any table has generated columns, a TIMESTAMP after 2038 is not refused
   but becomes zero. The restore warns of the tables that have columns of that type.
+- MariaDB and MySQL: of a value in a FLOAT column the dump programs write 6 digits (16777215 comes back as 16777200).
+  The backup warns of the tables that have such columns. DOUBLE and FLOAT(M,D) come back as they are.
+- MySQL: a DECIMAL, a date or a time inside JSON comes back as what mysqldump's text of it is read as: a number with the
+  digits of a DOUBLE, or a string.
 - MySQL 9.7 itself refuses routines and events whose bodies hold a name with doubled backticks.
 """
 

@@ -113,6 +113,11 @@ class TableInfo:
         return {column.type.partition("(")[0].lower() for column in self.columns}
 
     @property
+    def rounded(self) -> bool:
+        """Whether it has columns of the type FLOAT without a number of decimals. FLOAT(M,D) is shown as it is."""
+        return any(column.type.lower().split(" ")[0] == "float" for column in self.columns)
+
+    @property
     def precise_history(self) -> bool:
         """Whether its past rows are told apart by transactions, not by times."""
         return any(column.generation == "ROW START" and "bigint" in column.type for column in self.columns)

@@ -178,6 +178,12 @@ class MySQLSnapshot(Snapshot):
             found.append("The past rows of system-versioned tables are not in the backup, only the current ones.")
         if self.lossy:
             found.append(f"Codes that Unicode has no character for may be lost in these tables: {_some(self.lossy)}.")
+        rounded = [table.name for table in tables if table.rounded]
+        if rounded:
+            found.append(
+                "Of values in FLOAT columns the dump tool writes 6 digits, and the others are lost in these tables: "
+                f"{_some(rounded)}. Where they count, change the columns to DOUBLE."
+            )
         if longest > LARGEST_STATEMENT_BYTES:
             found.append(f"A row takes a statement of {longest} bytes, more than any server accepts back.")
         return found
