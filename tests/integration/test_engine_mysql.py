@@ -971,7 +971,71 @@ def test_names_of_foreign_keys_that_other_tables_have(server: MariaDBServer, tmp
     server.drop("keys")
 
 
+FROM_TIMES = """
+CREATE TABLE t (id int PRIMARY KEY, at timestamp NOT NULL DEFAULT '2020-01-01 10:00:00', day date AS (date(at)) STORED,
+    seen date AS (date(at)), KEY (seen));
+INSERT INTO t (id, at) VALUES (1, '2026-01-01 02:00:00');
+CREATE TABLE past (id int PRIMARY KEY, at timestamp NOT NULL, day date AS (date(at)) STORED,
+    CONSTRAINT of_t FOREIGN KEY (id) REFERENCES t (id)) WITH SYSTEM VERSIONING;
+INSERT INTO past (id, at) VALUES (1, '2026-01-01 02:00:00'); DELETE FROM past;
+INSERT INTO past (id, at) VALUES (1, '2026-01-01 03:00:00');
+"""
+
+
+@pytest.mark.parametrize("least_bytes", [0, 1 << 30])
+def test_what_is_computed_from_times_is_as_the_server_computes_it(
+    server: MariaDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_bytes: int
+) -> None:
+    """The source is 5:30 h before UTC, and so is the target."""
+    monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", least_bytes)
+    server.create("times", FROM_TIMES)
+    source = take(server.instance(), "times", tmp_path)
+    bring_back(source, server.instance(), "times too")
+    assert differences(facts(server, "times"), facts(server, "times too", once="times")) == []
+    found = "SELECT id FROM t FORCE INDEX (seen) WHERE seen = '2026-01-01' AND day = '2026-01-01'"
+    assert server.run(found, database="times too") == [(1,)]
+    bring_back(source, server.instance(), "times too", tables=("t",), replace=True)
+    assert server.run(found, database="times too") == [(1,)]
+    for database in ("times", "times too"):
+        server.run("INSERT INTO t (id) VALUES (2)", database=database)
+        assert str(server.value("SELECT at FROM t WHERE id = 2", database=database)) == "2020-01-01 10:00:00"
+    server.drop("times", "times too")
+
+
+UNCHECKED = """
+CREATE TABLE c (id int PRIMARY KEY, u int, CHECK (u > 0));
+SET check_constraint_checks = 0;
+INSERT INTO c VALUES (1, -1);
+CREATE TABLE t (id int PRIMARY KEY, first timestamp, second timestamp NOT NULL, third timestamp NULL DEFAULT NULL);
+INSERT INTO t VALUES (1, NULL, '2020-01-01 10:00:00', NULL);
+"""
+
+
+def test_rows_and_tables_are_taken_as_the_source_took_them(
+    server: MariaDBServer, other: MariaDBServer, tmp_path: Path
+) -> None:
+    server.create("unchecked", UNCHECKED)
+    source = take(server.instance(), "unchecked", tmp_path)
+    other.run("SET GLOBAL explicit_defaults_for_timestamp = OFF")
+    bring_back(source, other.instance(), "unchecked")
+    other.run("SET GLOBAL explicit_defaults_for_timestamp = DEFAULT")
+    assert differences(facts(server, "unchecked"), facts(other, "unchecked")) == []
+    server.drop("unchecked")
+    other.drop("unchecked")
+
+
 # What the target can't take
+
+
+def test_past_rows_that_the_target_takes_from_nobody(server: MariaDBServer, tmp_path: Path) -> None:
+    server.create("past", "CREATE TABLE h (id int) WITH SYSTEM VERSIONING; INSERT INTO h VALUES (1)")
+    source = take(server.instance(), "past", tmp_path)
+    with running(secure_timestamp="YES") as secure:
+        secure.create("past", "CREATE TABLE old (id int)")
+        with pytest.raises(TargetUnfitError, match="has secure_timestamp = YES"):
+            bring_back(source, secure.instance(), "past", replace=True)
+        assert secure.run("SHOW TABLES", database="past") == [("old",)]
+    server.drop("past")
 
 
 def test_another_version_or_flavour(server: MariaDBServer, shop: PlainSource) -> None:

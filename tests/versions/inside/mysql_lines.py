@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import dump as mysql_dump
+from ansible_collections.vya.backupdb.plugins.module_utils.engines.mysql import restore as mysql_restore
+from ansible_collections.vya.backupdb.plugins.module_utils.errors import TargetUnfitError
 from integration import test_fidelity_mysql
 from integration.test_fidelity_mysql import COPY, Trip
 from kit import mysql
@@ -112,6 +115,128 @@ def test_line_25_database_defaults(server: mysql.MySQLServer, other: mysql.MySQL
     assert differences(facts(server, "l25"), facts(other, "l25")) == []
     server.drop("l25")
     other.drop("l25")
+
+
+FROM_TIMES = """
+CREATE TABLE t (id int PRIMARY KEY, at timestamp, day date AS (date(at)) STORED, seen date AS (date(at)), KEY (seen),
+    KEY shown ((date(at))));
+INSERT INTO t (id, at) VALUES (1, '2026-01-01 02:00:00');
+CREATE TABLE by_expression (id int PRIMARY KEY, at timestamp, KEY shown ((date(at))));
+INSERT INTO by_expression VALUES (1, '2026-01-01 02:00:00');
+"""
+
+
+def test_what_is_computed_from_times_is_as_the_server_computes_it(server: mysql.MySQLServer, tmp_path: Path) -> None:
+    server.create("times", FROM_TIMES)
+    bring_back(take(server.instance(), "times", tmp_path), server.instance(), "times too")
+    assert differences(facts(server, "times"), facts(server, "times too", once="times")) == []
+    for table, index, column in (
+        ("t", "seen", "seen"),
+        ("t", "shown", "date(at)"),
+        ("by_expression", "shown", "date(at)"),
+    ):
+        found = f"SELECT id FROM {table} FORCE INDEX ({index}) WHERE {column} = '2026-01-01'"
+        assert server.run(found, database="times too") == [(1,)], (table, index)
+    server.drop("times", "times too")
+
+
+LENIENT = """
+SET restrict_fk_on_non_standard_key = OFF;
+CREATE TABLE p (id int PRIMARY KEY, k int, KEY (k));
+CREATE TABLE c (id int PRIMARY KEY, k int, CONSTRAINT f FOREIGN KEY (k) REFERENCES p (k));
+SET innodb_strict_mode = OFF;
+CREATE TABLE s (id int PRIMARY KEY) ROW_FORMAT=COMPACT KEY_BLOCK_SIZE=8;
+CREATE TABLE keyless (a int, at timestamp, second timestamp NOT NULL);
+INSERT INTO keyless VALUES (1, NULL, '2026-01-01 02:00:00'), (1, NULL, '2026-01-01 02:00:00');
+"""
+KEYS_OF_THE_TARGET = ("sql_require_primary_key", "sql_generate_invisible_primary_key")
+
+
+@contextmanager
+def strict(server: mysql.MySQLServer) -> Iterator[None]:
+    """The server as strict as it can be."""
+    values = {**dict.fromkeys(KEYS_OF_THE_TARGET, "ON"), "explicit_defaults_for_timestamp": "OFF"}
+    server.run(*(f"SET GLOBAL {name} = {value}" for name, value in values.items()))
+    yield
+    server.run(*(f"SET GLOBAL {name} = DEFAULT" for name in values))
+
+
+@pytest.mark.parametrize("least_bytes", [0, 1 << 30])
+def test_a_target_that_is_stricter_than_the_source(
+    server: mysql.MySQLServer,
+    other: mysql.MySQLServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    least_bytes: int,
+) -> None:
+    monkeypatch.setattr(mysql_restore, "LARGE_TABLE_BYTES", least_bytes)
+    server.create("lenient", LENIENT)
+    source = take(server.instance(), "lenient", tmp_path)
+    with strict(other):
+        bring_back(source, other.instance(), "lenient")
+    assert differences(facts(server, "lenient"), facts(other, "lenient")) == []
+    server.drop("lenient")
+    other.drop("lenient")
+
+
+@pytest.mark.parametrize("name", KEYS_OF_THE_TARGET)
+def test_an_account_that_may_not_make_the_target_lenient(
+    server: mysql.MySQLServer, other: mysql.MySQLServer, tmp_path: Path, name: str
+) -> None:
+    server.create("keyless", "CREATE TABLE t (a int); CREATE TABLE u (a int PRIMARY KEY)")
+    source = take(server.instance(), "keyless", tmp_path)
+    other.create("keyless", "CREATE TABLE old (id int PRIMARY KEY)")
+    other.run("CREATE USER plain@'127.0.0.1' IDENTIFIED BY 'secret'")
+    other.run(
+        "GRANT SELECT, INSERT, CREATE, DROP, ALTER, INDEX, REFERENCES, TRIGGER, EVENT ON *.* TO plain@'127.0.0.1'"
+    )
+    other.run("GRANT SHOW VIEW, CREATE VIEW, CREATE ROUTINE ON *.* TO plain@'127.0.0.1'", f"SET GLOBAL {name} = ON")
+    plain = other.instance(username="plain", password="secret")
+    with pytest.raises(TargetUnfitError, match=f"{name} = ON.* no primary key: t. Run SET GLOBAL {name} = OFF"):
+        bring_back(source, plain, "keyless", replace=True)
+    assert other.run("SHOW TABLES", database="keyless") == [("old",)]
+    bring_back(source, plain, "keyless", tables=("u",))
+    other.run(f"SET GLOBAL {name} = OFF")
+    bring_back(source, plain, "keyless", replace=True)
+    assert differences(facts(server, "keyless"), facts(other, "keyless")) == []
+    other.run("DROP USER plain@'127.0.0.1'")
+    server.drop("keyless")
+    other.drop("keyless")
+
+
+def test_a_tablespace_that_the_target_lacks(
+    server: mysql.MySQLServer, other: mysql.MySQLServer, tmp_path: Path
+) -> None:
+    server.run("CREATE TABLESPACE `of ours` ADD DATAFILE 'of_ours.ibd'")
+    server.create(
+        "spaces", "CREATE TABLE t (a int COMMENT 'TABLESPACE `x`') TABLESPACE `of ours`; CREATE TABLE u (a int)"
+    )
+    source = take(server.instance(), "spaces", tmp_path)
+    other.create("spaces", "CREATE TABLE old (id int)")
+    lacks = pytest.raises(TargetUnfitError, match=r"lacks tablespaces that the backup uses: of ours\. Run ")
+    with lacks as refused:
+        bring_back(source, other.instance(), "spaces", replace=True)
+    assert other.run("SHOW TABLES", database="spaces") == [("old",)]
+    other.run(refused.value.message.partition("Run ")[2].rpartition(" there.")[0])
+    bring_back(source, other.instance(), "spaces", replace=True)
+    assert differences(facts(server, "spaces"), facts(other, "spaces")) == []
+    for one in (server, other):
+        one.drop("spaces")
+        one.run("DROP TABLESPACE `of ours`")
+
+
+def test_names_of_checks_that_other_tables_have(server: mysql.MySQLServer, tmp_path: Path) -> None:
+    server.create("checks", "CREATE TABLE c (a int, CONSTRAINT positive CHECK (a > 0)); INSERT INTO c VALUES (1)")
+    source = take(server.instance(), "checks", tmp_path)
+    server.run(
+        "DROP TABLE c", "CREATE TABLE c (mine int)", "CREATE TABLE d (a int, CONSTRAINT Positive CHECK (a > 5))",
+        database="checks",
+    )  # fmt: skip
+    before = facts(server, "checks")
+    with pytest.raises(TargetUnfitError, match=r"The table d .* has a constraint \(CHECK\) of the name Positive"):
+        bring_back(source, server.instance(), "checks", tables=("c",), replace=True)
+    assert differences(before, facts(server, "checks")) == []
+    server.drop("checks")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,12 @@ class TableInfo:
         return any(column.generation not in (None, "", "ROW START", "ROW END") for column in self.columns)
 
     @property
+    def computed_from_times(self) -> bool:
+        """Whether columns or indexes may depend on the time zone in which rows were written. An index on an expression
+        names no column."""
+        return "timestamp" in self.types and (self.generated or any(index[2] is None for index in self.indexes))
+
+    @property
     def range_column(self) -> KeyColumn | None:
         """The column by whose values the rows can be told apart in ranges: the first one of the primary key, where it
         is an integer, text, bytes or a UUID. None where there is no such column, or where a snapshot doesn't show all
@@ -165,6 +171,26 @@ def variable(connection: sa.Connection, name: str) -> Any:
     """A system variable by its name, None where the server has none of that name."""
     rows = _rows(connection, f"SHOW VARIABLES WHERE Variable_name = {literal(name)}")
     return rows[0][1] if rows else None
+
+
+def is_at_utc(connection: sa.Connection) -> bool:
+    """Whether the time zone of the server's sessions is UTC."""
+    zone = variable(connection, "time_zone")
+    return (variable(connection, "system_time_zone") if zone == "SYSTEM" else zone) in ("UTC", "+00:00", "Etc/UTC")
+
+
+def accepted(connection: sa.Connection, assignments: Iterable[str]) -> list[str]:
+    """Those of the assignments to session variables, made now, that the server knows and grants to this account."""
+    taken = []
+    for assignment in assignments:
+        try:
+            run_quoted(connection, f"SET SESSION {assignment}")
+        except sa.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+        else:
+            taken.append(assignment)
+    return taken
 
 
 def names_of_databases(connection: sa.Connection) -> list[str]:
@@ -549,6 +575,15 @@ def unknown_modes(connection: sa.Connection, modes: Iterable[str]) -> list[str]:
 def known_engines(connection: sa.Connection) -> set[str]:
     view = _view("engines", "engine", "support")
     return set(connection.scalars(sa.select(view.c.engine).where(view.c.support.in_(("YES", "DEFAULT")))))
+
+
+def tablespaces(connection: sa.Connection) -> set[str] | None:
+    """MySQL's general tablespaces; None when they may not be read."""
+    view = _view("innodb_tablespaces", "name", "space_type")
+    try:
+        return set(connection.scalars(sa.select(view.c.name).where(view.c.space_type == "General")))
+    except sa.exc.DBAPIError:
+        return None
 
 
 def accounts(connection: sa.Connection) -> set[str] | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...config import Instance
@@ -13,6 +13,7 @@ from ...errors import InvalidConfigError, NotFoundError, TargetExistsError, Targ
 from ..base import Inventory, RestoreRequest
 from . import catalog
 from .lacking import check_lacking, check_times
+from .script import needs_of
 from .tools import FLAVOURS, series
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def check_target(connection: sa.Connection, instance: Instance, request: Restore
         "Install the plugins on the target.",
     )  # fmt: skip
     flavour = "mariadb" if "MariaDB" in version else "mysql"
+    if flavour == "mysql":
+        _check_needs(connection, where, request)
+    elif inventory.notes["versioned"] and inventory.notes["history"]:
+        _check_history(connection, where, inventory.notes["versioned"])
     return [
         *_crossing(where, request, flavour, version),
         *check_times(where, request.source, version),
@@ -120,6 +125,46 @@ def _check_known(where: str, what: str, used: Iterable[str], known: set[str], cu
     lacking = [name for name in used if name.lower() not in folded]
     if lacking:
         raise TargetUnfitError(f"{where} lacks {what} that the backup uses: {', '.join(lacking)}. {cure}")
+
+
+def _check_needs(connection: sa.Connection, where: str, request: RestoreRequest) -> None:
+    wanted = {table.name for table in request.expected_tables}
+    for part in request.source.parts:
+        if part.kind == "schema":
+            with request.source.open(part) as stream:
+                needs = needs_of(stream, wanted.__contains__)
+            _check_keyless(connection, where, needs.keyless)
+            _check_tablespaces(connection, where, needs.tablespaces)
+
+
+def _check_keyless(connection: sa.Connection, where: str, keyless: Sequence[str]) -> None:
+    for name in ("sql_require_primary_key", "sql_generate_invisible_primary_key"):
+        if keyless and catalog.variable(connection, name) == "ON" and not catalog.accepted(connection, [f"{name}=OFF"]):
+            raise TargetUnfitError(
+                f"{where} has {name} = ON, which the account may not switch off, and tables of the backup have no "
+                f"primary key: {', '.join(keyless[:5])}. Run SET GLOBAL {name} = OFF there while you restore, or GRANT "
+                "SESSION_VARIABLES_ADMIN ON *.* to the account."
+            )
+
+
+def _check_tablespaces(connection: sa.Connection, where: str, used: Collection[str]) -> None:
+    known = catalog.tablespaces(connection) if used else None
+    lacking = sorted(
+        name for name in used if not name.startswith("innodb_") and known is not None and name not in known
+    )
+    if lacking:
+        raise TargetUnfitError(
+            f"{where} lacks tablespaces that the backup uses: {', '.join(lacking)}. Run CREATE TABLESPACE "
+            f"{catalog.quoted(lacking[0])} ADD DATAFILE {catalog.literal(lacking[0] + '.ibd')} there."
+        )
+
+
+def _check_history(connection: sa.Connection, where: str, versioned: Sequence[str]) -> None:
+    if catalog.variable(connection, "secure_timestamp") == "YES":
+        raise TargetUnfitError(
+            f"{where} has secure_timestamp = YES, with which nobody may bring back the past rows of system-versioned "
+            f"tables: {', '.join(versioned[:5])}. Start it without while you restore."
+        )
 
 
 def _crossing(where: str, request: RestoreRequest, flavour: str, version: str) -> list[str]:

@@ -80,6 +80,7 @@ class MySQL(Engine):
 
         self._client_tool()
         with translated_errors(self.instance), self._engine.connect() as connection:
+            connection.detach()  # the checks try settings of the session
             return check_target(connection, self.instance, request)
 
     def restore(self, request: RestoreRequest) -> Restored:
@@ -90,9 +91,12 @@ class MySQL(Engine):
         self.check_restore(request)
         flavour, tool = self._client_tool()
         with translated_errors(self.instance), self._engine.connect() as connection:
+            connection.detach()
             options = option_file(self.instance, flavour, catalog.encrypted(connection))
+            loading = catalog.accepted(connection, flavour.loading)
         with closing(SecretFile(options)) as secret:
-            return Restore(self._engine, Client(self.instance, flavour, tool, Login(secret)), request).run()
+            client = Client(self.instance, flavour, tool, Login(secret), loading)
+            return Restore(self._engine, client, request).run()
 
     @contextmanager
     def scratch(self) -> Iterator[str]:

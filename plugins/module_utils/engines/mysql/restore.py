@@ -60,11 +60,13 @@ class Client:
     flavour: Flavour
     tool: Tool
     login: Login
+    loading: Sequence[str]
+    """Assignments that its sessions begin with."""
 
     def load(self, database: str, script: Iterable[bytes], stop: threading.Event) -> None:
         """Feeds a script into a database; raises ToolFailedError with the client's words at its first error."""
         with commands.writing(
-            client_arguments(self.flavour, self.tool, self.login, database),
+            client_arguments(self.flavour, self.tool, self.login, database, self.loading),
             env=self.login.environment,
             pass_fds=(self.login.secret.fd,),
             redact=Redactor([self.instance.password]),
@@ -230,6 +232,7 @@ class Restore:
         self._at_once([partial(load, part) for part in sorted(self._parts("data"), key=lambda part: -part.raw_bytes)])
         self._alter(database, indexes)
         stored = self._query(lambda connection: catalog.stored_name(connection, database)) or database
+        self._compute(stored)
         with ThreadPoolExecutor(self._request.jobs) as pool:
             tables = list(pool.map(lambda table: self._counted(stored, table), self._request.expected_tables))
         compare_rows(self._request.expected_tables, tables, self._request.database)
@@ -247,6 +250,23 @@ class Restore:
             self._client.load(database, [_ALTERING, statement.encode()], self._stop)
         except ToolFailedError as error:
             raise ToolFailedError(f"Adding indexes and foreign keys to {table} failed: {error}") from None
+
+    def _compute(self, database: str) -> None:
+        """Lets the server compute at its own time zone what it computed from a TIMESTAMP at UTC, where data is loaded:
+        its indexes would not find what it shows, and the days of rows would be others."""
+        if not self._inventory.notes.get("timestamps", True) or self._query(catalog.is_at_utc):  # early sets lack it
+            return
+        tables = self._query(lambda connection: catalog.tables(connection, database))
+        computed = [table for table in tables.values() if table.computed_from_times]
+        computed.sort(key=lambda table: -table.size_bytes)
+        self._at_once([partial(self._rebuild, database, table.name) for table in computed])
+
+    def _rebuild(self, database: str, table: str) -> None:
+        statement = f"ALTER TABLE {catalog.quoted(table)} FORCE, ALGORITHM = COPY;\n"
+        try:
+            self._client.load(database, [_ALTERING, statement.encode()], self._stop)
+        except ToolFailedError as error:
+            raise ToolFailedError(f"Computing the generated columns of {table} failed: {error}") from None
 
     def _check_foreign_keys(self, database: str) -> None:
         """What was loaded with the checks off is looked at now: rows that lack what they refer to are told."""

@@ -31,6 +31,7 @@ _INDEX = re.compile(
     rb",\n  ((?:UNIQUE )?KEY " + _NAME + rb" \((?:" + _QUOTED + rb"|[^`'\n])*?)(?=,?\n)|" + _QUOTED, re.DOTALL
 )
 _PRIMARY = re.compile(rb"\n  PRIMARY KEY \((" + _NAME + rb")")
+_TABLESPACE = re.compile(rb"\bTABLESPACE[ =]+(" + _NAME + rb")|" + _QUOTED, re.DOTALL)
 _COUNTER = re.compile(rb"\n  (" + _NAME + rb") (?:" + _QUOTED + rb"|[^`'\n])*?\bAUTO_INCREMENT\b")
 _INDEXES_STAY = re.compile(rb"\n  (?:FULLTEXT|SPATIAL) KEY |USING HASH|WITHOUT OVERLAPS|WITH SYSTEM VERSIONING")
 # Here a column follows ``from``, whose table may have the database's name.
@@ -117,6 +118,28 @@ def statements(stream: BinaryIO) -> Iterator[Statement]:
             text = b""
     if text:
         yield Statement(text, body)
+
+
+@dataclass
+class Needs:
+    """What the tables of a schema script need of the server: those in ``keyless`` that it takes tables without a
+    primary key, others that it has the tablespaces."""
+
+    keyless: list[str] = field(default_factory=list)
+    tablespaces: set[str] = field(default_factory=set)
+
+
+def needs_of(stream: BinaryIO, wanted: Wanted) -> Needs:
+    """What the wanted tables need."""
+    needs = Needs()
+    for statement in statements(stream):
+        found = None if statement.body else _TABLE.match(statement.text)
+        if not found or not wanted(name := _name(found[1])):
+            continue
+        if not _PRIMARY.search(statement.text):
+            needs.keyless.append(name)
+        needs.tablespaces.update(_name(one[1]) for one in _TABLESPACE.finditer(statement.text) if one[1])
+    return needs
 
 
 def without_indexes(text: bytes) -> tuple[bytes, list[str]]:

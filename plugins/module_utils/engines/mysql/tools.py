@@ -36,6 +36,9 @@ class Flavour:
     dump_options: tuple[str, ...]
     binary_dump_options: tuple[str, ...]
     client_options: tuple[str, ...]
+    loading: tuple[str, ...]
+    """What sessions are set to that load a backup, as far as the server and the account allow it: it takes again what
+    the source took."""
     row_per_line: bool
     """Whether the dump tool writes each row on a line of its own."""
 
@@ -43,7 +46,7 @@ class Flavour:
 _SSL_MODES = {"prefer": "PREFERRED", "require": "REQUIRED", "verify-ca": "VERIFY_CA", "verify-full": "VERIFY_IDENTITY"}
 
 # "loose" lets a tool without the option go on (MySQL manual, "4.2.2.4 Program Option Modifiers").
-_SESSION = "SET SESSION wait_timeout = 86400"
+_SESSION = "wait_timeout = 86400"
 FLAVOURS = {
     "mariadb": Flavour(
         name="mariadb",
@@ -53,9 +56,12 @@ FLAVOURS = {
         client_programs=("mariadb", "mysql"),
         dump_options=(),
         binary_dump_options=(),
-        client_options=(
-            "--loose-skip-print-query-on-error",  # the query may be a megabyte of somebody's data
-            f"--init-command={_SESSION}, max_statement_time = 0, innodb_strict_mode = OFF",
+        client_options=("--loose-skip-print-query-on-error",),  # the query may be a megabyte of somebody's data
+        loading=(
+            "max_statement_time = 0",
+            "innodb_strict_mode = OFF",
+            "check_constraint_checks = OFF",
+            "explicit_defaults_for_timestamp = ON",
         ),
         row_per_line=True,
     ),
@@ -68,7 +74,14 @@ FLAVOURS = {
         dump_options=("--set-gtid-purged=OFF", "--loose-column-statistics=0"),
         # MySQL takes the name of the database that a client of the character set binary chooses for latin1.
         binary_dump_options=("--loose-init-command=SET character_set_client = utf8mb4",),
-        client_options=(f"--init-command={_SESSION}",),
+        client_options=(),
+        loading=(
+            "innodb_strict_mode = OFF",
+            "explicit_defaults_for_timestamp = ON",
+            "restrict_fk_on_non_standard_key = OFF",
+            "sql_require_primary_key = OFF",
+            "sql_generate_invisible_primary_key = OFF",
+        ),
         row_per_line=False,
     ),
 }
@@ -182,8 +195,11 @@ class Login:
         return f"--defaults-file={self.secret.path}"
 
 
-def client_arguments(flavour: Flavour, tool: Tool, login: Login, database: str) -> list[str]:
-    """A client that runs a script from its standard input in a database and stops at the first error.
+def client_arguments(
+    flavour: Flavour, tool: Tool, login: Login, database: str, loading: Sequence[str] = ()
+) -> list[str]:
+    """A client that runs a script from its standard input in a database and stops at the first error. Its session
+    begins with the assignments in ``loading``.
 
     ``--binary-mode`` takes the script to the letter and switches the client's own commands off, ``--comments`` keeps
     the comments in routines, and a lost connection is never replaced by a new one without the session's settings
@@ -198,6 +214,7 @@ def client_arguments(flavour: Flavour, tool: Tool, login: Login, database: str) 
         f"--connect-timeout={CONNECT_TIMEOUT_SECONDS}",
         "--max-allowed-packet=1G",
         "--default-character-set=utf8mb4",
+        f"--init-command=SET SESSION {', '.join((_SESSION, *loading))}",
         *flavour.client_options,
         f"--database={database}",
     ]
